@@ -1,0 +1,223 @@
+"""The nouns of a run: `Run`, `Refusal`, `Claim`, `Retry` and the words for what happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiosched.durations import DAY, SECOND, Duration, microseconds
+from aiosched.moments import aware_us, from_us
+
+if TYPE_CHECKING:
+    from aiosched.protocols import Lock
+
+
+class Cause(StrEnum):
+    """Why a run was fired."""
+
+    TRIGGER = "trigger"
+    MANUAL = "manual"
+    START = "start"
+    CATCH_UP = "catch_up"
+    REDELIVERY = "redelivery"
+
+
+class Status(StrEnum):
+    """How a fired run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    MISSED = "missed"
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    SCHEDULED = "scheduled"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a run did not start.
+
+    Attributes:
+        gate: ``job_limit``, ``scheduler_limit``, ``leader``, ``lock`` or a user gate's name;
+            ``misfire`` and ``coalesce`` for occurrences that were missed.
+        reason: One word; of ``lock``: ``held, already_ran, superseded, too_late, unavailable``.
+        error: What was raised, where something was.
+    """
+
+    gate: str
+    reason: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Further attempts within one run.
+
+    Args:
+        attempts: Tries in all, the first included; at least 1.
+        delay: Before the second try.
+        backoff: Each further delay is this many times the one before; at least 1.
+        max_delay: Upper bound of a delay; None: none.
+        jitter: Each delay grows by a share of this, seeded by the run.
+        on: Exceptions that are worth another try. A timeout is a `TimeoutError`.
+    """
+
+    attempts: int = 3
+    delay: Duration = 1.0
+    backoff: float = 2.0
+    max_delay: Duration | None = None
+    jitter: Duration = 0.0
+    on: tuple[type[BaseException], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise TypeError(f"attempts must be an int, got {self.attempts!r}")
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {self.attempts!r}")
+        if not self.backoff >= 1:
+            raise ValueError(f"backoff must be at least 1, got {self.backoff!r}")
+        on = self.on if isinstance(self.on, tuple) else (self.on,)
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in on):
+            raise TypeError(f"on must be exception types, got {self.on!r}")
+        object.__setattr__(self, "on", on)
+        for name in ("delay", "jitter"):
+            microseconds(getattr(self, name), name)
+        if self.max_delay is not None:
+            microseconds(self.max_delay, "max_delay")
+
+    def delay_before(self, attempt: int, share: float) -> float:
+        """Return seconds to wait before *attempt* (2, 3, …); *share* in [0, 1) of the jitter is added."""
+        exponent = min(attempt - 2, 64)
+        wait = microseconds(self.delay, "delay") * self.backoff**exponent
+        if self.max_delay is not None:
+            wait = min(wait, microseconds(self.max_delay, "max_delay"))
+        return (wait + microseconds(self.jitter, "jitter") * share) / SECOND
+
+
+DEFAULT_KEEP = 7 * DAY
+"""How long a claim is remembered at least, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One question to a locker: may I run this occurrence of this key?
+
+    Args:
+        key: Any text.
+        due_at: The occurrence, aware; None claims no occurrence, only the mutual exclusion.
+        late: How late the occurrence may be by the store's clock; None: as long as *keep*.
+        keep: How long the record is remembered; default 7 days.
+        exclusive: Also hold the key, so that no two runs of it overlap.
+        exact: Remember each occurrence instead of the newest only.
+        redeliver: Be given an uncompleted occurrence of a dead holder first.
+    """
+
+    key: str
+    due_at: datetime | None = None
+    late: Duration | None = None
+    keep: Duration | None = None
+    exclusive: bool = True
+    exact: bool = False
+    redeliver: bool = False
+    due_us: int | None = field(init=False, repr=False, compare=False, default=None)
+    late_us: int = field(init=False, repr=False, compare=False, default=0)
+    keep_us: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str):
+            raise TypeError(f"key must be text, got {self.key!r}")
+        if self.redeliver and not self.exclusive:
+            raise ValueError("redeliver=True needs exclusive=True, got exclusive=False")
+        put = object.__setattr__
+        if self.due_at is not None:
+            put(self, "due_us", aware_us(self.due_at, "due_at"))
+        keep = DEFAULT_KEEP if self.keep is None else microseconds(self.keep, "keep", minimum=1)
+        put(self, "keep_us", keep)
+        put(self, "late_us", keep if self.late is None else microseconds(self.late, "late"))
+
+
+class JobLike(Protocol):
+    """What a run knows of its job."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+
+class Run:
+    """One execution of a job, from the moment it is due to its outcome.
+
+    Attributes:
+        job: The job.
+        number: Runs of this job fired in this process, from 1.
+        attempt: Tries within this run, from 1 (see `Retry`).
+        delivery_attempt: Times that this occurrence was granted, from 1.
+        cause: Why it was fired.
+        fence: Grows with every grant of the lock's key; None without a lock that claims.
+        lock: The lock that is held; None without one.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_due_us",
+        "_end",
+        "_ended",
+        "_holds",
+        "_lock_lost",
+        "_offset",
+        "_parent",
+        "_started",
+        "_stopping",
+        "_wait_until",
+        "_waiter",
+        "_wake_us",
+        "attempt",
+        "cause",
+        "delivery_attempt",
+        "fence",
+        "job",
+        "lock",
+        "number",
+    )
+
+    def __init__(  # noqa: PLR0913 - the engine's hot path: positional, in one place
+        self, job: Any, due_us: int, wake_us: int, offset: int, number: int, cause: Cause
+    ) -> None:
+        self.job = job
+        self.number = number
+        self.attempt = 1
+        self.delivery_attempt = 1
+        self.cause = cause
+        self.fence: int | None = None
+        self.lock: Lock | None = None
+        self._due_us = due_us
+        self._wake_us = wake_us  # due plus jitter, from which lateness counts
+        self._offset = offset  # wall minus monotonic when it was fired
+        self._started: int | None = None  # monotonic
+        self._ended: int = 0  # monotonic
+        self._end: Any = None  # (status, value, error, refusal) once it is known
+
+    @property
+    def due_at(self) -> datetime:
+        """When it was due, in UTC."""
+        return from_us(self._due_us)
+
+    @property
+    def id(self) -> str:
+        """``name@2026-03-08T07:00:00.000000Z``: the same for this occurrence on every replica."""
+        due = from_us(self._due_us).replace(tzinfo=None)
+        return f"{self.job.name}@{due.isoformat(timespec='microseconds')}Z"

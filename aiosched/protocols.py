@@ -1,0 +1,195 @@
+"""Every seam of aiosched: what a part must offer to take another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiosched.model import Claim, Refusal, Run
+
+
+@runtime_checkable
+class Trigger(Protocol):
+    """WHEN: a pure, immutable value that names moments."""
+
+    def next_after(self, moment: datetime, /) -> datetime | None:
+        """Return the first occurrence strictly later than the aware *moment*, aware; None: never again."""
+        ...
+
+
+@runtime_checkable
+class BindableTrigger(Trigger, Protocol):
+    """A trigger that wants to know the job's name or the scheduler's zone."""
+
+    def bind(self, *, name: str, tz: tzinfo) -> Trigger:
+        """Return the trigger that knows them: itself where nothing changes."""
+        ...
+
+
+@runtime_checkable
+class MicrosecondTrigger(Trigger, Protocol):
+    """A trigger that can also count in integers; the planner prefers it."""
+
+    def next_us(self, us: int, /) -> int | None:
+        """As `next_after`, in microseconds since the Unix epoch."""
+        ...
+
+
+@runtime_checkable
+class ElapsedTrigger(Protocol):
+    """A trigger that counts elapsed time from the job's start instead of naming wall moments.
+
+    It is one when `elapsed` is true; the planner then keeps its job on the monotonic clock.
+    """
+
+    @property
+    def elapsed(self) -> bool:
+        """Whether the occurrences are spaced by elapsed time."""
+        ...
+
+    def gap(self, index: int, /) -> int | None:
+        """Return microseconds from occurrence *index* - 1 (0: from the start) to *index*; None: no more."""
+        ...
+
+
+class Gate(Protocol):
+    """WHETHER: asked before a run starts, left when it is over."""
+
+    def __call__(self, run: Run, /) -> AbstractAsyncContextManager[Refusal | None]:
+        """Return a context manager whose value is None (come in) or why not."""
+        ...
+
+
+@runtime_checkable
+class Lock(Protocol):
+    """A lock that is held."""
+
+    async def unlock(self) -> object:
+        """Give it back. Never raises for a lock that is no longer held."""
+        ...
+
+
+@runtime_checkable
+class Locker(Protocol):
+    """WHERE locks live. These two methods are all that a locker of one's own needs."""
+
+    async def lock(self, key: str, /) -> Lock:
+        """Try once; never wait for the holder.
+
+        Raises:
+            LockHeld: Somebody else holds *key* now.
+            LockerUnavailable: The backend could not be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class ClaimedLock(Lock, Protocol):
+    """What the built-in lockers grant."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def due_at(self) -> datetime | None:
+        """The occurrence that was granted; not the one asked for when it is a redelivery."""
+        ...
+
+    @property
+    def fence(self) -> int:
+        """Grows with every grant of the key."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Grants of this occurrence, from 1."""
+        ...
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the lock is no longer held although nobody unlocked it."""
+        ...
+
+    def check(self) -> None:
+        """Raise `LockLost` unless the lock is still held, as far as is known here. No I/O."""
+        ...
+
+    async def unlock(self, *, done: bool = True) -> bool:
+        """Give it back and, with *done*, complete its occurrence. Was it still held?"""
+        ...
+
+
+@runtime_checkable
+class ClaimingLocker(Locker, Protocol):
+    """A locker that remembers occurrences: one run per occurrence in the fleet."""
+
+    async def lock(self, key: str, /) -> ClaimedLock: ...
+
+    async def claim(self, claim: Claim, /) -> ClaimedLock:
+        """Ask once for an occurrence; never wait for the holder.
+
+        Raises:
+            LockHeld, AlreadyRan, Superseded, TooEarly, TooLate: No, and why.
+            LockerUnavailable: The backend could not be asked.
+        """
+        ...
+
+    async def last_claimed(self, key: str, /) -> datetime | None:
+        """Return the newest occurrence of *key* that was ever claimed, None when none is remembered."""
+        ...
+
+    async def open(self) -> None:
+        """Get ready on the running loop; counted, so that schedulers may share a locker."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give everything back when the last user closes."""
+        ...
+
+
+@runtime_checkable
+class ClockedLocker(Protocol):
+    """A locker that lives by its scheduler's clock instead of a store's."""
+
+    def use_clock(self, clock: Clock, /) -> None: ...
+
+
+class Elector(Protocol):
+    """Who leads. Asked before every run, so it answers from memory."""
+
+    async def is_leader(self) -> bool: ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """WHO computes: runs a job's function and returns its result."""
+
+    async def submit(
+        self,
+        run: Run,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        /,
+    ) -> object: ...
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """One wall reading and one monotonic reading; asyncio's loop is the timer."""
+
+    def now(self) -> int:
+        """Microseconds since the Unix epoch."""
+        ...
+
+    def monotonic(self) -> int:
+        """Microseconds on the clock of the running loop's timers."""
+        ...
+
+
+Listener = Callable[[Any], Awaitable[object] | object]
+"""A function of one event, sync or async."""
