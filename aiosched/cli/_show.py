@@ -1,0 +1,34 @@
+"""How moments and distances look on a screen."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_SHOWN = 2
+
+
+def moment(at: datetime) -> str:
+    """Return *at* in its own zone: weekday, date, time, offset and the zone's abbreviation."""
+    text = at.isoformat(sep=" ", timespec="milliseconds" if at.microsecond else "seconds")
+    clock, offset = text[: -len(_offset(at))], _offset(at)
+    name = at.tzname() or ""
+    return f"{at:%a} {clock} {offset}" + (f" {name}" if name.isalpha() else "")
+
+
+def _offset(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")[len("2026-03-08T07:00:00") :]
+
+
+def distance(ahead: timedelta) -> str:
+    """Return *ahead* in its two largest units: ``in 3 h 12 min``, ``now``, ``2 d 1 h ago``."""
+    rest = round(abs(ahead.total_seconds()))
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    shown = " ".join(part for part in parts[:_SHOWN] if part)
+    if not shown:
+        return "now"
+    return f"in {shown}" if ahead > timedelta(0) else f"{shown} ago"

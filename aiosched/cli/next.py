@@ -1,0 +1,62 @@
+"""`aiosched next EXPR`: when a cron expression comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aiosched.cli._mistake import Mistake
+from aiosched.cli._show import distance, moment
+from aiosched.errors import InvalidTrigger
+from aiosched.protocols import Trigger
+from aiosched.triggers.cron import Cron
+
+
+def next_occurrences(
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPR", help="A cron expression, quoted, or an alias: @daily.")
+    ],
+    count: Annotated[int, typer.Option("-n", metavar="N", help="How many occurrences.")] = 10,
+    zone: Annotated[
+        str, typer.Option("--tz", metavar="ZONE", help="The zone of its wall clock.")
+    ] = "UTC",
+) -> None:
+    """Show the next occurrences of a cron expression."""
+    if count < 1:
+        raise Mistake(f"-n must be at least 1, got {count}")
+    try:
+        trigger = Cron(expression, tz=zone)
+        now = datetime.now(UTC)
+        found = list(islice(_occurrences(trigger, now), count))
+    except InvalidTrigger as error:
+        raise Mistake(str(error)) from error
+    if not found:
+        raise Mistake(f"{expression!r} never comes again")
+    _print([(moment(at), distance(at - now)) for at in found])
+
+
+def _occurrences(trigger: Trigger, after: datetime) -> Iterator[datetime]:
+    following = trigger.next_after(after)
+    while following is not None:
+        yield following
+        following = trigger.next_after(following)
+
+
+def _print(rows: list[tuple[str, str]]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        for at, ahead in rows:
+            print(f"{at}  {ahead}")
+        return
+    table = Table(box=None, show_header=False, padding=(0, 3, 0, 0))
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

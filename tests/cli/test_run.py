@@ -1,0 +1,90 @@
+"""`aiosched run`, as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+WriteModule = Callable[..., str]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+APP = """
+    import asyncio, gc
+    from aiosched import Scheduler
+
+    scheduler = Scheduler()
+
+    @scheduler.every(seconds=0.2, name="beat")
+    async def beat():
+        print("frozen" if gc.get_freeze_count() else "thawed", flush=True)
+
+    @scheduler.every(hours=1, run_on_start=True, name="slow")
+    async def slow():
+        print("slow begins", flush=True)
+        await asyncio.sleep(0.5)
+        print("slow ends", flush=True)
+"""
+
+
+def test_it_runs_with_the_collector_frozen_and_drains_on_sigterm(
+    write_module: WriteModule, start: Start
+) -> None:
+    process = start("run", f"{write_module(APP)}:scheduler")
+    assert process.stdout is not None
+    lines = []
+    while "slow begins\n" not in lines or "frozen\n" not in lines:
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr and process.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert "slow ends" in "".join(lines) + rest
+
+
+def test_the_locker_is_the_one_that_is_asked_for(
+    write_module: WriteModule, start: Start, tmp_path: Path
+) -> None:
+    process = start("run", f"{write_module(APP)}:scheduler", "--locker", "file:locks")
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert list((tmp_path / "locks").iterdir())
+
+
+@pytest.mark.parametrize("url", ["nonsense:", "file:app.py"])
+def test_a_locker_that_cannot_be_is_one_line_and_2(
+    url: str, write_module: WriteModule, start: Start
+) -> None:
+    process = start("run", f"{write_module(APP)}:scheduler", "--locker", url)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert errors.startswith("aiosched: --locker: ")
+    assert errors.count("\n") == 1
+
+
+def test_a_module_that_breaks_shows_its_traceback_and_1(
+    write_module: WriteModule, start: Start
+) -> None:
+    process = start("run", f"{write_module('1 / 0')}:scheduler")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "ZeroDivisionError" in errors
+
+
+def test_reload_starts_the_changed_module(write_module: WriteModule, start: Start) -> None:
+    process = start("run", f"{write_module(APP)}:scheduler", "--reload")
+    assert process.stdout is not None
+    while "frozen" not in process.stdout.readline():
+        assert process.poll() is None
+    write_module(APP.replace('"frozen"', '"changed"'))
+    while "changed" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
