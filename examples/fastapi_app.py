@@ -7,6 +7,7 @@ Every worker has this scheduler; the locks in LOCKS decide which of them runs ea
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from pathlib import Path
@@ -23,7 +24,10 @@ scheduler = Scheduler(locker=FileLocker(LOCKS))
 @scheduler.every(seconds=1, delivery="at_least_once")
 async def tick(run: Run) -> None:
     """Run once a second in the whole service; a worker that dies halfway is made up for."""
-    print(f"tick {run.due_at:%H:%M:%S} in process {os.getpid()}, fence {run.fence}", flush=True)
+    tick = f"{run.due_at:%H:%M:%S} in process {os.getpid()}, delivery {run.delivery_attempt}"
+    print(f"started   {tick}", flush=True)
+    await asyncio.sleep(0.2)  # the work
+    print(f"completed {tick}", flush=True)
 
 
 @scheduler.every(minutes=5, locker=None)

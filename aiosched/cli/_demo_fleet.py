@@ -14,6 +14,7 @@ from typing import Self
 
 from aiosched.cli._demo_tally import Report
 
+_WORKER = "aiosched.cli._demo_worker"
 _GRACE = 5.0
 """Seconds that a worker has to go by itself, once its stdin is closed."""
 
@@ -80,7 +81,7 @@ class Fleet:
             worker = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "aiosched.cli._demo_worker",
+                _WORKER,
                 str(self._folder / "locks"),
                 stdin=PIPE,
                 stdout=PIPE,

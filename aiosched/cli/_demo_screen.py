@@ -18,7 +18,8 @@ from aiosched.cli._demo_tally import Report, Tally
 
 _COLOURS = ("cyan", "green", "magenta", "yellow")
 _NARROWEST = 80
-_TITLE = "aiosched demo"
+_TITLE = "[bold]aiosched demo[/]   one folder of locks, one job, at least once"
+_LEGEND = "● completed   ◐ running   ✗ killed in the middle   ↻ taken over"
 
 
 @dataclass(slots=True)
@@ -141,22 +142,32 @@ def picture(scene: Scene) -> RenderableType:
     events = [Text(text, style=style) for text, style in scene.events]
     progress = Table.grid(padding=(0, 2))
     progress.add_row(
-        ProgressBar(total=len(tally.expected), completed=tally.done, width=48),
+        ProgressBar(
+            total=len(tally.expected),
+            completed=tally.done,
+            width=52,
+            complete_style="green",
+            finished_style="bold green",
+        ),
         Text(f"{tally.done} of {len(tally.expected)}", style="bold"),
     )
     body = Group(grid, Text(), *events, *[Text()] * (2 - len(events)), Text(), progress)
-    subtitle = "● completed   ◐ running   ✗ killed in the middle"
-    return Panel(
-        body, title=_TITLE, subtitle=subtitle, title_align="left", subtitle_align="left", padding=1
+    return Panel.fit(
+        body,
+        title=_TITLE,
+        subtitle=f"[dim]{_LEGEND}[/]",
+        title_align="left",
+        subtitle_align="left",
+        padding=(1, 2),
     )
 
 
 def _row(scene: Scene, worker: int) -> list[Text]:
     alive = worker not in scene.dead
-    colour = _COLOURS[worker % len(_COLOURS)] if alive else "red"
+    colour = _COLOURS[worker % len(_COLOURS)]
     runs = sum(ends.count(worker) for ends in scene.tally.completed.values())
     return [
-        Text(name(worker), style=f"bold {colour}"),
+        Text(name(worker), style=f"bold {colour}" if alive else "bold red"),
         Text(str(scene.pids[worker]), style="dim" if alive else "red strike"),
         Text(str(runs)),
         Text(),
@@ -168,7 +179,7 @@ def _cell(tally: Tally, worker: int, due: datetime, colour: str) -> Text:
     if tally.killed.get(due) == worker:
         return Text("✗", style="bold red")
     if worker in tally.completed.get(due, ()):
-        return Text("●", style=f"bold {colour}" if due in tally.killed else colour)
+        return Text("↻" if due in tally.killed else "●", style=f"bold {colour}")
     if worker in tally.started.get(due, ()):
         return Text("◐", style=colour)
     return Text("·", style="dim")
