@@ -14,6 +14,7 @@ AioschedError
     ├── TooEarly                       the store's clock has not reached it
     ├── TooLate                        the store's clock is past its lateness
     ├── LockerUnavailable              the store could not be asked
+    │   └── UnfitStore                 what is there is no store of ours, or must not be one
     └── LockLost                       a lock that was ours no longer is
 """
 
@@ -95,6 +96,13 @@ class TooLate(LockError):
 
 class LockerUnavailable(LockError):
     """The store could not be asked, or did not answer; the cause is chained where there is one."""
+
+
+class UnfitStore(LockerUnavailable):
+    """What was found is no store of ours or must not be used as one; waiting alone will not help.
+
+    `open` raises it; a claim raises it as well, and works again once the cause is removed.
+    """
 
 
 class LockLost(LockError):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -156,6 +155,8 @@ class JobLike(Protocol):
     def name(self) -> str: ...
     @property
     def tags(self) -> tuple[str, ...]: ...
+    @property
+    def draining(self) -> bool: ...
 
 
 class Run:
@@ -173,30 +174,34 @@ class Run:
 
     __slots__ = (
         "__weakref__",
-        "_due_us",
-        "_end",
+        "_backlog",
+        "_began",
         "_ended",
+        "_error",
+        "_granted",
         "_holds",
         "_lock_lost",
         "_offset",
-        "_parent",
-        "_started",
+        "_origin",
+        "_refusal",
+        "_status",
         "_stopping",
-        "_wait_until",
+        "_task",
+        "_told",
+        "_value",
         "_waiter",
         "_wake_us",
         "attempt",
         "cause",
         "delivery_attempt",
+        "due_us",
         "fence",
         "job",
         "lock",
         "number",
     )
 
-    def __init__(  # noqa: PLR0913 - the engine's hot path: positional, in one place
-        self, job: Any, due_us: int, wake_us: int, offset: int, number: int, cause: Cause
-    ) -> None:
+    def __init__(self, job: Any, due_us: int, wake_us: int, number: int, cause: Cause) -> None:
         self.job = job
         self.number = number
         self.attempt = 1
@@ -204,20 +209,53 @@ class Run:
         self.cause = cause
         self.fence: int | None = None
         self.lock: Lock | None = None
-        self._due_us = due_us
-        self._wake_us = wake_us  # due plus jitter, from which lateness counts
-        self._offset = offset  # wall minus monotonic when it was fired
-        self._started: int | None = None  # monotonic
-        self._ended: int = 0  # monotonic
-        self._end: Any = None  # (status, value, error, refusal) once it is known
+        self.due_us = due_us
+        # The rest is the engine's. Plus `_offset`, monotonic microseconds are wall microseconds.
+        self._wake_us = wake_us  # due plus jitter: lateness counts from here
+        self._began: int | None = None
+        self._ended = 0
+        self._offset = 0
+        self._status: Status | None = None
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._refusal: Refusal | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Event | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._origin: Run | None = None  # the run that waits for this one
+        self._granted: Any = None  # a lock that came with the run (a redelivery)
+        self._holds: list[asyncio.Future[Any]] | None = (
+            None  # what must end before the gates are left
+        )
+        self._lock_lost = False
+        self._told = False  # the outcome has been published
+        self._backlog = False  # one of several made up for in a row: queues without a bound
 
     @property
     def due_at(self) -> datetime:
-        """When it was due, in UTC."""
-        return from_us(self._due_us)
+        """When it was due, in UTC. Jitter does not change it."""
+        return from_us(self.due_us)
 
     @property
     def id(self) -> str:
         """``name@2026-03-08T07:00:00.000000Z``: the same for this occurrence on every replica."""
-        due = from_us(self._due_us).replace(tzinfo=None)
+        due = from_us(self.due_us).replace(tzinfo=None)
         return f"{self.job.name}@{due.isoformat(timespec='microseconds')}Z"
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set when the run should come to its end: the scheduler drains, or a thread has timed out."""
+        if self._stopping is None:
+            self._stopping = asyncio.Event()
+            if self.job.draining:
+                self._stopping.set()
+        return self._stopping
+
+    def hold_until(self, work: asyncio.Future[Any]) -> None:
+        """Keep the run's slot and lock until *work* is done, though its outcome may be given before."""
+        if self._holds is None:
+            self._holds = []
+        self._holds.append(work)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} {self._status or self.cause}>"

@@ -1,0 +1,140 @@
+"""aiosched: an asyncio-native job scheduler, in-process, and safe in a fleet."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from aiosched._engine.bus import EventStream
+from aiosched._engine.current import current_run
+from aiosched._engine.drain import DrainReport
+from aiosched._engine.health import Health
+from aiosched.clock import SystemClock
+from aiosched.errors import (
+    AioschedError,
+    AlreadyRan,
+    DuplicateJob,
+    InvalidTrigger,
+    LockerUnavailable,
+    LockError,
+    LockHeld,
+    LockLost,
+    RunDeadlock,
+    SchedulerClosed,
+    SchedulerFailed,
+    Superseded,
+    TooEarly,
+    TooLate,
+    UnknownJob,
+)
+from aiosched.events import (
+    ClockStepped,
+    Event,
+    JobChange,
+    JobChanged,
+    LeadershipChanged,
+    Outcome,
+    Planned,
+    SchedulerChanged,
+    SchedulerState,
+    Started,
+)
+from aiosched.executors import ProcessExecutor, ThreadExecutor
+from aiosched.gates import veto
+from aiosched.job import Job
+from aiosched.model import Cause, Claim, JobState, Refusal, Retry, Run, Status
+from aiosched.options import JobOptions, JobSpec
+from aiosched.protocols import (
+    ClaimedLock,
+    ClaimingLocker,
+    Clock,
+    Elector,
+    Executor,
+    Gate,
+    Lock,
+    Locker,
+    Trigger,
+)
+from aiosched.registrar import JobGroup
+from aiosched.scheduler import Scheduler
+from aiosched.triggers import Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
+
+if TYPE_CHECKING:
+    from aiosched.lockers import FileLocker, MemoryLocker
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AioschedError",
+    "AlreadyRan",
+    "Cause",
+    "Claim",
+    "ClaimedLock",
+    "ClaimingLocker",
+    "Clock",
+    "ClockStepped",
+    "Cron",
+    "Daily",
+    "DrainReport",
+    "DuplicateJob",
+    "Elector",
+    "Event",
+    "EventStream",
+    "Every",
+    "Executor",
+    "FileLocker",
+    "Gate",
+    "Health",
+    "InvalidTrigger",
+    "Job",
+    "JobChange",
+    "JobChanged",
+    "JobGroup",
+    "JobOptions",
+    "JobSpec",
+    "JobState",
+    "LeadershipChanged",
+    "Lock",
+    "LockError",
+    "LockHeld",
+    "LockLost",
+    "Locker",
+    "LockerUnavailable",
+    "MemoryLocker",
+    "Monthly",
+    "Once",
+    "Outcome",
+    "Planned",
+    "ProcessExecutor",
+    "RandomEvery",
+    "Refusal",
+    "Retry",
+    "Run",
+    "RunDeadlock",
+    "Scheduler",
+    "SchedulerChanged",
+    "SchedulerClosed",
+    "SchedulerFailed",
+    "SchedulerState",
+    "Started",
+    "Status",
+    "Superseded",
+    "SystemClock",
+    "ThreadExecutor",
+    "TooEarly",
+    "TooLate",
+    "Trigger",
+    "UnknownJob",
+    "Weekly",
+    "current_run",
+    "veto",
+]
+
+# Lockers bring drivers along, so each is imported when it is asked for.
+_LAZY = {"FileLocker": "aiosched.lockers", "MemoryLocker": "aiosched.lockers"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

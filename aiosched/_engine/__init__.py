@@ -1,0 +1,1 @@
+"""HOW: the machinery between a trigger and an outcome. Private."""

@@ -1,0 +1,226 @@
+"""Everybody who wants to know: listeners and event streams. Publishing is synchronous and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, Self
+
+from aiosched.events import Event, JobChanged, Outcome, Planned, Started
+from aiosched.protocols import Listener
+
+log = logging.getLogger("aiosched")
+_BACKLOG = 10_000
+
+
+class _Subscription(NamedTuple):
+    kind: type[Event]
+    listener: Listener
+    wanted: Callable[[Any], bool] | None  # of the event's job
+
+
+class EventStream(AsyncIterator[Event]):
+    """Events as they happen, for ``async for``; ends when the scheduler has stopped.
+
+    Attributes:
+        dropped: Events left out because the reader was more than *size* behind; the oldest go first.
+    """
+
+    def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size!r}")
+        self.dropped = 0
+        self._bus = bus
+        self._kinds = kinds
+        self._events: deque[Event] = deque(maxlen=size)
+        self._ready = asyncio.Event()
+        self._closed = False
+        bus.attach(self)
+
+    def close(self) -> None:
+        """Stop receiving; events already received can still be read."""
+        self._bus.detach(self)
+        self._closed = True
+        self._ready.set()
+
+    def push(self, event: Event) -> None:
+        """Take *event* in if it is of a kind that was asked for."""
+        if not isinstance(event, self._kinds):
+            return
+        self.dropped += len(self._events) == self._events.maxlen
+        self._events.append(event)
+        self._ready.set()
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._closed:
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()
+        return self._events.popleft()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Follower:
+    """An async listener: its events are handled one after the other, in order, by one task."""
+
+    def __init__(self, bus: Bus, listener: Listener) -> None:
+        self._bus = bus
+        self._listener = listener
+        self._events: deque[Event] = deque()
+        self._dropped = 0
+
+    def __call__(self, event: Event) -> None:
+        if len(self._events) >= _BACKLOG:
+            self._dropped += 1
+            if self._dropped == 1:
+                log.warning("listener %r is %d events behind; dropping", self._listener, _BACKLOG)
+            return
+        self._events.append(event)
+        if len(self._events) == 1:
+            self._bus.spawn(self._work(), name=f"aiosched listener {self._listener!r}")
+
+    async def _work(self) -> None:
+        try:
+            while self._events:
+                try:
+                    await self._listener(self._events[0])  # type: ignore[misc]
+                except Exception:  # a listener watches; it must not change anything
+                    log.exception("listener %r raised", self._listener)
+                self._events.popleft()
+        finally:
+            self._events.clear()
+
+
+class Bus:
+    """Publishes events to listeners and streams.
+
+    Attributes:
+        wants_planned, wants_started, wants_outcome, wants_job_changes: Whether making such an event
+            is worth while.
+    """
+
+    def __init__(self) -> None:
+        self.wants_planned = self.wants_started = False
+        self.wants_outcome = self.wants_job_changes = False
+        self._subscriptions: list[_Subscription] = []
+        self._handlers: dict[type[Event], list[tuple[Listener, Callable[[Any], bool] | None]]] = {}
+        self._followers: dict[Listener, _Follower] = {}
+        self._streams: list[EventStream] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def subscribe(
+        self, kind: type[Event], listener: Listener, wanted: Callable[[Any], bool] | None = None
+    ) -> None:
+        """Call *listener* with each event of *kind*, and of its subclasses."""
+        if not (isinstance(kind, type) and issubclass(kind, Event)):
+            raise TypeError(f"event must be an event type, got {kind!r}")
+        if not callable(listener):
+            raise TypeError(f"listener must be callable, got {listener!r}")
+        self._subscriptions.append(_Subscription(kind, listener, wanted))
+        self._changed()
+
+    def unsubscribe(self, listener: Listener) -> bool:
+        """Never call *listener* again. Was it subscribed?"""
+        left = [each for each in self._subscriptions if each.listener != listener]
+        found = len(left) < len(self._subscriptions)
+        self._subscriptions = left
+        self._followers.pop(listener, None)
+        self._changed()
+        return found
+
+    def attach(self, stream: EventStream) -> None:
+        """Push each event to *stream*."""
+        self._streams.append(stream)
+        self._changed()
+
+    def detach(self, stream: EventStream) -> None:
+        """Push nothing more to *stream*."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+        self._changed()
+
+    def publish(self, event: Event) -> None:
+        """Hand *event* to everybody who wants it."""
+        kind = type(event)
+        handlers = self._handlers.get(kind)
+        if handlers is None:
+            handlers = self._handlers[kind] = self._find(kind)
+        for handle, wanted in handlers:
+            if wanted is None or wanted(event.job):  # type: ignore[attr-defined]
+                self._call(handle, event)
+        for stream in tuple(self._streams):
+            stream.push(event)
+
+    def spawn(self, work: Any, name: str) -> None:
+        """Own a task of an async listener."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Let async listeners finish for up to *timeout* seconds, then cancel them."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(tuple(self._tasks), timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning(
+                "%d listeners were cancelled: not done %s s after the end", len(late), timeout
+            )
+            await asyncio.wait(late, timeout=1)
+
+    def close_streams(self) -> None:
+        """End every stream."""
+        for stream in tuple(self._streams):
+            stream.close()
+
+    def _call(self, handle: Listener, event: Event) -> None:
+        try:
+            handle(event)
+        except Exception:  # a listener watches; it must not change anything
+            log.exception("listener %r raised", handle)
+
+    def _changed(self) -> None:
+        self._handlers.clear()
+        self.wants_planned = self._wanted(Planned)
+        self.wants_started = self._wanted(Started)
+        self.wants_outcome = self._wanted(Outcome)
+        self.wants_job_changes = self._wanted(JobChanged)
+
+    def _wanted(self, kind: type[Event]) -> bool:
+        return bool(self._streams) or any(issubclass(kind, s.kind) for s in self._subscriptions)
+
+    def _find(self, kind: type[Event]) -> list[tuple[Listener, Callable[[Any], bool] | None]]:
+        found: list[tuple[Listener, Callable[[Any], bool] | None]] = []
+        for each in self._subscriptions:
+            about_a_job = hasattr(kind, "job") or "job" in getattr(kind, "__slots__", ())
+            if issubclass(kind, each.kind) and (each.wanted is None or about_a_job):
+                found.append((self._sync(each.listener), each.wanted))
+        return found
+
+    def _sync(self, listener: Listener) -> Listener:
+        if not _is_async(listener):
+            return listener
+        follower = self._followers.get(listener)
+        if follower is None:
+            follower = self._followers[listener] = _Follower(self, listener)
+        return follower
+
+
+def _is_async(listener: Listener) -> bool:
+    return inspect.iscoroutinefunction(listener) or inspect.iscoroutinefunction(
+        getattr(listener, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )

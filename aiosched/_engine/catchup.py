@@ -1,0 +1,83 @@
+"""After a start: occurrences that came due while no replica ran, and those whose holder died."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiosched._engine.claims import window_of
+from aiosched.errors import LockerUnavailable
+from aiosched.model import Cause
+from aiosched.moments import to_us
+from aiosched.protocols import ClaimingLocker
+
+if TYPE_CHECKING:
+    from aiosched._engine.dispatcher import Dispatcher
+    from aiosched._engine.lockers import Lockers
+    from aiosched._engine.record import JobRecord
+    from aiosched.protocols import Clock
+
+log = logging.getLogger("aiosched")
+_LONGEST_WAIT = 5.0
+
+
+def wants_it(job: JobRecord) -> bool:
+    """Say whether the store has to be asked, at a start, what became of *job*."""
+    spec = job._spec
+    claims = isinstance(spec.locker, ClaimingLocker)
+    return claims and (spec.catch_up != "none" or spec.delivery == "at_least_once")
+
+
+async def make_up(job: JobRecord, dispatcher: Dispatcher, lockers: Lockers, clock: Clock) -> None:
+    """Ask the store for the last claimed occurrence, and run what is missing since, one by one."""
+    spec = job._spec
+    last = await _last_claimed(job, lockers)
+    if last is None:
+        return
+    if spec.delivery == "at_least_once":
+        # Refused as already ran if it was completed; run again if its holder died.
+        await _run(job, last, Cause.REDELIVERY, dispatcher)
+    if spec.catch_up == "none":
+        return
+    missed = _missed(job, last, clock.now())
+    if spec.catch_up == "latest":
+        newest = None
+        for newest in missed:  # noqa: B007 - the last one is what counts
+            pass
+        missed = iter(() if newest is None else (newest,))
+    for due in missed:
+        await _run(job, due, Cause.CATCH_UP, dispatcher)
+
+
+def _missed(job: JobRecord, last: int, now: int) -> Iterator[int]:
+    spec = job._spec
+    after = max(last, now - window_of(job) - 1)
+    if spec.start_at is not None:
+        after = max(after, spec.start_at - 1)
+    until = now if spec.stop_at is None else min(now, spec.stop_at)
+    due = job._trigger.next_us(after)
+    while due is not None and due <= until:
+        yield due
+        due = job._trigger.next_us(due)
+
+
+async def _run(job: JobRecord, due: int, cause: Cause, dispatcher: Dispatcher) -> None:
+    ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    dispatcher.fire(job, due, cause, backlog=True, waiter=ended)
+    await ended
+
+
+async def _last_claimed(job: JobRecord, lockers: Lockers) -> int | None:
+    locker: Any = job._spec.locker
+    wait = 0.1
+    while True:
+        try:
+            await lockers.ready(locker)
+            last = await locker.last_claimed(job._lock_key)
+        except LockerUnavailable:
+            await asyncio.sleep(wait)
+            wait = min(_LONGEST_WAIT, 2 * wait)
+        else:
+            return None if last is None else to_us(last)

@@ -1,0 +1,393 @@
+"""From due to outcome: takes due jobs out of the wheel, makes their runs and tasks, and settles them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from asyncio import Task
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
+
+from aiosched._engine.admission import Admission
+from aiosched._engine.current import find_current
+from aiosched._engine.outcome import outcome_of
+from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.runner import Runner
+from aiosched.errors import TooEarly
+from aiosched.events import Started
+from aiosched.model import Cause, JobState, Refusal, Run, Status
+from aiosched.moments import from_us, to_us
+
+if TYPE_CHECKING:
+    from aiosched._engine.bus import Bus
+    from aiosched._engine.planner import Planner
+    from aiosched.gates.lock import Postponed
+    from aiosched.protocols import Clock
+
+log = logging.getLogger("aiosched")
+
+_SLICE: Final = 1_000  # microseconds of firing before the loop has its turn
+_LATE: Final = Refusal("misfire", "too_late")
+_COALESCED: Final = Refusal("coalesce", "superseded")
+_ENOUGH: Final = Refusal("job_limit", "max_runs")
+
+
+class Dispatcher:
+    """Fires, launches and settles runs.
+
+    Args:
+        clock: Where time comes from.
+        bus: Where starts and outcomes are published.
+        planner: Where the next occurrences are planned.
+        admission: The limits.
+        on_idle: Called with a job when it has nothing planned and nothing running.
+        on_failure: Called when the machinery itself has raised.
+        on_trigger_error: Called with a job whose trigger has raised.
+    """
+
+    def __init__(  # noqa: PLR0913 - wired in one place, by the engine
+        self,
+        *,
+        clock: Clock,
+        bus: Bus,
+        planner: Planner,
+        max_running: int | None,
+        skip_when_full: bool,
+        on_idle: Callable[[JobRecord], None],
+        on_success: Callable[[JobRecord], None],
+        on_failure: Callable[[BaseException], None],
+        on_trigger_error: Callable[[JobRecord, Exception], None],
+    ) -> None:
+        self.monotonic = clock.monotonic
+        self.bus = bus
+        self.planner = planner
+        self.admission = Admission(
+            max_running, skip_when_full=skip_when_full, refuse=self._refuse_queued
+        )
+        self.runner = Runner(self)
+        self.tasks: dict[Task[None], Run] = {}
+        self.postponed: set[Run] = set()
+        self.prioritised = 0  # jobs with a priority other than 0
+        self._on_idle = on_idle
+        self._on_success = on_success
+        self._on_failure = on_failure
+        self._on_trigger_error = on_trigger_error
+        self._ranked: list[tuple[int, int, Run]] = []  # fired runs, by priority, to be launched
+        self._seq = 0
+        self._turns: dict[Run, asyncio.Future[Refusal | None]] = {}
+        self._continuing = False
+        self._loop: asyncio.AbstractEventLoop
+        self._context: Context
+
+    def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """Run on *loop*, each run in a copy of *context*."""
+        self._loop = loop
+        self._context = context
+
+    # -- due ------------------------------------------------------------------------------------
+
+    def fire_due(self) -> None:
+        """Fire what is due, for about a millisecond; the rest in the loop's next turn."""
+        planner = self.planner
+        monotonic = self.monotonic
+        until = planner.mono + _SLICE
+        count = 0
+        for wheel, now in ((planner.instants, planner.wall), (planner.ladder, planner.mono)):
+            for job in wheel.due(now):
+                self._occur(job, now)
+                count += 1
+                if not count & 7 and monotonic() >= until:
+                    return self._continue()
+        if self._ranked:
+            self._launch_ranked(until)
+        return planner.arm()
+
+    def fire(
+        self,
+        job: JobRecord,
+        due: int,
+        cause: Cause,
+        *,
+        backlog: bool = False,
+        waiter: asyncio.Future[Any] | None = None,
+    ) -> Run:
+        """Fire one run that the trigger has not asked for now.
+
+        Args:
+            job: The job.
+            due: The wall moment it stands for.
+            cause: Why.
+            backlog: It waits for the job's limit, whatever the job's overlap policy.
+            waiter: Gets the outcome.
+        """
+        job._fired += 1
+        run = Run(job, due, due, job._fired, cause)
+        run._backlog = backlog
+        run._waiter = waiter
+        if waiter is not None:
+            run._origin = find_current()
+        self.launch(run)
+        return run
+
+    def launch(self, run: Run) -> None:
+        """Let *run* in, or refuse it."""
+        refusal = self.admission.enter(run, self._begin)
+        if refusal is not None:
+            self.conclude(run, Status.REFUSED, refusal)
+
+    def withdraw(self, run: Run, reason: BaseException | None = None) -> bool:
+        """Cancel a run that has no task yet, because it is queued. Had it none?"""
+        ranked = [item for item in self._ranked if item[2] is not run]
+        if len(ranked) < len(self._ranked):
+            heapq.heapify(ranked)
+            self._ranked = ranked
+        elif run._task is not None or not self.admission.withdraw(run):
+            return False
+        run._error = reason
+        self.conclude(run, Status.CANCELLED, None)
+        return True
+
+    def cancel_runs(self, job: JobRecord, why: str) -> None:
+        """Cancel every run of *job* that has a task."""
+        for run in tuple(self.tasks.values()):
+            if run.job is job and run._task is not None:
+                run._task.cancel(why)
+
+    @property
+    def queued(self) -> tuple[Run, ...]:
+        """Runs that wait for a limit, or for their turn in a burst."""
+        return (*self.admission.waiting, *(item[2] for item in self._ranked))
+
+    def _continue(self) -> None:
+        if not self._continuing:
+            self._continuing = True
+            self._loop.call_soon(self._next_slice, context=self._context)
+
+    def _next_slice(self) -> None:
+        self._continuing = False
+        if not self.planner.active:
+            return
+        try:
+            self.planner.read_quietly()
+            self.fire_due()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
+            self._on_failure(error)
+
+    def _occur(self, job: JobRecord, now: int) -> None:
+        """Take one due occurrence of *job*: run it or miss it, and plan the next."""
+        due = job._due
+        spec = job._spec
+        planner = self.planner
+        if due is None:
+            return
+        job._prev = due
+        job._nth += 1
+        job._fired += 1
+        following = None
+        if not spec.from_completion:
+            try:
+                following = planner.following(job, due)
+            except Exception as error:  # noqa: BLE001 - a trigger of the user's own
+                self._on_trigger_error(job, error)
+        elapsed = job._wheel is planner.ladder
+        wake = planner.wake_of(job, due) if spec.jitter or spec.locker else due
+        offset = planner.offset if elapsed else 0
+        run = Run(job, due + offset, wake + offset, job._fired, Cause.TRIGGER)
+        planner.place(job, following)
+        overdue = following is not None and following + spec.jitter <= now
+        if overdue or job._overdue or spec.misfire_grace is not None:
+            self._occur_late(run, now - wake, overdue=overdue)
+        elif self.prioritised:
+            self._rank(run)
+        else:
+            refusal = self.admission.enter(run, self._begin)
+            if refusal is not None:
+                self.conclude(run, Status.REFUSED, refusal)
+
+    def _occur_late(self, run: Run, late: int, *, overdue: bool) -> None:
+        """Decide on an occurrence that is late, or one of several that are overdue."""
+        job: JobRecord = run.job
+        spec = job._spec
+        earlier = job._overdue
+        if spec.misfire_grace is not None and late > spec.misfire_grace:
+            return self.conclude(run, Status.MISSED, _LATE)
+        job._overdue = overdue
+        skipped = {"latest": overdue, "earliest": earlier, "all": False}[spec.coalesce]
+        if skipped:
+            return self.conclude(run, Status.MISSED, _COALESCED)
+        run._backlog = spec.coalesce == "all" and (overdue or earlier)
+        return self._rank(run) if self.prioritised else self.launch(run)
+
+    def _rank(self, run: Run) -> None:
+        self._seq += 1
+        heapq.heappush(self._ranked, (-run.job._spec.priority, self._seq, run))
+
+    def _launch_ranked(self, until: int) -> None:
+        while self._ranked:
+            self.launch(heapq.heappop(self._ranked)[2])
+            if self.monotonic() >= until:
+                return self._continue()
+        return None
+
+    # -- run ------------------------------------------------------------------------------------
+
+    def _begin(self, run: Run) -> None:
+        """Give *run*, which was let in, a task."""
+        job: JobRecord = run.job
+        runner = self.runner
+        work = runner.conduct(run) if job._gates is None else runner.perform(run)
+        context = job._spec.context or self._context
+        task: Task[None] = Task(work, loop=self._loop, name=job.name, context=context.copy())
+        run._task = task
+        self.tasks[task] = run
+        task.add_done_callback(self._settle, context=self._context)
+
+    def started(self, run: Run) -> Refusal | None:
+        """Count and publish the start, unless the job has had all its runs."""
+        job: JobRecord = run.job
+        limit = job._spec.max_runs
+        if limit is not None:
+            if job._started >= limit:
+                return _ENOUGH
+            if job._started + 1 == limit:
+                self.planner.unplan(job)
+        job._started += 1
+        if self.bus.wants_started:
+            self.bus.publish(Started(at=from_us(self._wall()), run=run))
+        return None
+
+    async def postpone(self, run: Run, until: Postponed) -> Refusal | None:
+        """Leave the slots, wait, and come back with slots again; or be refused them."""
+        lock, run._granted = run._granted, None
+        if lock is not None:
+            await self._away(run, self._redeliver(run, lock))
+        else:
+            if isinstance(until.error, TooEarly):
+                self.planner.note_early(run.job, until.wait)
+            self.admission.leave(run)
+            await self._away(run, asyncio.sleep(until.wait))
+        return await self._return(run)
+
+    def _redeliver(self, run: Run, lock: Any) -> asyncio.Future[Any]:
+        """Run the older occurrence that came with *lock* in the slots of *run*."""
+        job: JobRecord = run.job
+        due = to_us(lock.due_at)
+        job._fired += 1
+        older = Run(job, due, due, job._fired, Cause.REDELIVERY)
+        older._granted = lock
+        older._waiter = self._loop.create_future()
+        self.admission.hand_over(run, older)
+        self._begin(older)
+        return older._waiter
+
+    async def _away(self, run: Run, until: Awaitable[object]) -> None:
+        self.postponed.add(run)
+        try:
+            await until
+        finally:
+            self.postponed.discard(run)
+
+    async def _return(self, run: Run) -> Refusal | None:
+        turn = self._turns[run] = self._loop.create_future()
+        try:
+            refusal = self.admission.enter(run, self._take_turn)
+            return refusal if refusal is not None else await turn
+        except asyncio.CancelledError:
+            self.admission.withdraw(run)
+            raise
+        finally:
+            del self._turns[run]
+
+    def _take_turn(self, run: Run) -> None:
+        turn = self._turns[run]
+        if not turn.done():
+            turn.set_result(None)
+
+    def _refuse_queued(self, run: Run, refusal: Refusal) -> None:
+        turn = self._turns.get(run)
+        if turn is None:
+            self.conclude(run, Status.REFUSED, refusal)
+        elif not turn.done():
+            turn.set_result(refusal)
+
+    # -- outcome --------------------------------------------------------------------------------
+
+    def settled_early(self, run: Run) -> None:
+        """Publish the outcome of a run whose thread still goes on."""
+        if run._status is None:
+            run._status = Status.CANCELLED
+        self._tell(run)
+
+    def conclude(self, run: Run, status: Status, refusal: Refusal | None) -> None:
+        """End a run that never had a task."""
+        run._status = status
+        run._refusal = refusal
+        run._ended = self.monotonic()
+        self._tell(run)
+        self._rest(run.job)
+
+    def _settle(self, task: Task[None]) -> None:
+        """The task is done, whichever way: the slots are free, and the outcome is told."""
+        try:
+            run = self.tasks.pop(task)
+            run._task = None
+            self._read_end(task, run)
+            job: JobRecord = run.job
+            if job._runs is not None and run in job._runs:
+                self.admission.leave(run)
+            if not run._told:
+                self._tell(run)
+            if job._at == IDLE:
+                self._rest(job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
+            self._on_failure(error)
+
+    def _read_end(self, task: Task[None], run: Run) -> None:
+        error = None if task.cancelled() else task.exception()
+        if run._status is None:
+            run._ended = self.monotonic()
+            run._status = Status.CANCELLED if error is None else Status.FAILED
+            run._error = error
+        if error is not None and error is not run._error:
+            self._on_failure(error)
+
+    def _tell(self, run: Run) -> None:
+        job: JobRecord = run.job
+        run._told = True
+        run._offset = self.planner.offset
+        job._last = run
+        if run._status is Status.SUCCEEDED:
+            if job._spec.expect_within is not None:
+                self._on_success(job)
+        elif run._error is not None:
+            _log_failure(run)
+        if run._waiter is not None and not run._waiter.done():
+            run._waiter.set_result(outcome_of(run))
+        if self.bus.wants_outcome:
+            self.bus.publish(outcome_of(run))
+
+    def _rest(self, job: JobRecord) -> None:
+        """Plan what waited for the end of a run; a job with nothing more to come is finished."""
+        if job._at != IDLE or job._runs or job._queue or job._state is not JobState.SCHEDULED:
+            return
+        planner = self.planner
+        if job._spec.from_completion and job._wheel is not None and planner.active:
+            planner.read_quietly()
+            gap = job._trigger.gap(job._nth)
+            if gap is not None and planner.place(job, planner.mono + int(gap)):
+                return planner.arm()
+        return self._on_idle(job)
+
+    def _wall(self) -> int:
+        return self.monotonic() + self.planner.offset
+
+
+def _log_failure(run: Run) -> None:
+    error = run._error
+    extra = {"aiosched_job": run.job.name, "aiosched_run": run.id}
+    if run._status is Status.TIMED_OUT:
+        log.error("job %s timed out: %s", run.job.name, error, extra=extra)
+    elif run._status is Status.FAILED:
+        log.error("job %s failed: %r", run.job.name, error, exc_info=error, extra=extra)

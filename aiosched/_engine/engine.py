@@ -1,0 +1,321 @@
+"""The machinery put together, and its life: start, pause, drain, stop, fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from datetime import datetime, tzinfo
+from typing import Any, Literal, TypeVar
+
+from aiosched._engine import catchup
+from aiosched._engine.build import Shop
+from aiosched._engine.bus import Bus
+from aiosched._engine.dispatcher import Dispatcher
+from aiosched._engine.drain import DrainReport, drain
+from aiosched._engine.forecast import upcoming
+from aiosched._engine.health import Health, Watch
+from aiosched._engine.lockers import Lockers
+from aiosched._engine.planner import Planner
+from aiosched._engine.record import JobRecord
+from aiosched._engine.registry import Registry
+from aiosched.durations import SECOND
+from aiosched.errors import SchedulerClosed, SchedulerFailed
+from aiosched.events import ClockStepped, SchedulerChanged, SchedulerState
+from aiosched.executors import ProcessExecutor, ThreadExecutor
+from aiosched.model import Cause, JobState
+from aiosched.moments import from_us
+from aiosched.protocols import Clock
+
+log = logging.getLogger("aiosched")
+T = TypeVar("T")
+
+_SLICE = 1_000  # jobs planned before the loop has its turn
+
+
+class Engine:
+    """Everything behind a `Scheduler`."""
+
+    def __init__(  # noqa: PLR0913 - the scheduler's own options
+        self,
+        *,
+        clock: Clock,
+        timezone: tzinfo,
+        max_running: int | None,
+        when_full: Literal["queue", "skip"],
+        on_failure: Literal["raise", "exit"],
+        job_type: type[JobRecord],
+    ) -> None:
+        self.clock = clock
+        self.state = SchedulerState.NEW
+        self.error: BaseException | None = None
+        self.failed = asyncio.Event()
+        self.bus = Bus()
+        self.watch = Watch(clock)
+        self.lockers = Lockers(clock)
+        self.planner = Planner(clock, self.bus, self._wake)
+        self.dispatcher = Dispatcher(
+            clock=clock,
+            bus=self.bus,
+            planner=self.planner,
+            max_running=max_running,
+            skip_when_full=when_full == "skip",
+            on_idle=lambda job: self.registry.finish(job),
+            on_success=self.watch.succeeded,
+            on_failure=self.fail,
+            on_trigger_error=self._broken,
+        )
+        self.registry = Registry(
+            engine=self,
+            make=job_type,
+            clock=clock,
+            bus=self.bus,
+            planner=self.planner,
+            dispatcher=self.dispatcher,
+            lockers=self.lockers,
+            shop=Shop(timezone, ThreadExecutor(), ProcessExecutor()),
+        )
+        self.draining = False
+        self._on_failure = on_failure
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: asyncio.Task[DrainReport] | None = None
+
+    # -- life -----------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether runs can be fired."""
+        return self.state in (SchedulerState.RUNNING, SchedulerState.PAUSED)
+
+    async def start(self) -> None:
+        """Open the lockers, plan every job, and begin.
+
+        Raises:
+            SchedulerClosed: It runs already, or is just starting or stopping.
+        """
+        if self._loop is not None:
+            raise SchedulerClosed(f"the scheduler cannot be started: it is {self.state}")
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self.lockers.open(self._used_lockers())
+        except BaseException:
+            self._loop = None
+            raise
+        self._begin(self._loop)
+        try:
+            await self._plan_all()
+        except BaseException:
+            await self._stop(0.0)
+            raise
+        self.planner.refresh()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        context = contextvars.copy_context()
+        self._thread = threading.get_ident()
+        self.draining = False
+        self.error = None
+        self.failed = asyncio.Event()
+        self._stopping = None
+        self.watch.begin()
+        self.planner.start(loop, context)
+        self.dispatcher.start(loop, context)
+        self._become(SchedulerState.RUNNING)
+
+    async def _plan_all(self) -> None:
+        """Plan every job, in slices; fire what runs on a start, and make up for what was missed."""
+        for count, job in enumerate(tuple(self.registry.by_name.values()), 1):
+            if self.registry.by_name.get(job.name) is job and job._due is None:
+                self.registry.begin(job)
+            if job._spec.run_on_start:
+                self.dispatcher.fire(job, self.planner.wall, Cause.START)
+            if catchup.wants_it(job):
+                self.spawn(self._make_up(job), f"{job.name} (catch-up)")
+            if not count % _SLICE:
+                self.planner.refresh()
+                await asyncio.sleep(0)
+
+    async def stop(self, *, drain_first: bool, timeout: float) -> DrainReport:
+        """Fire no more, let runs end for *timeout* seconds, cancel the rest, and close everything.
+
+        Whoever calls it a second time waits for the first; cancelling a caller leaves it going on.
+        """
+        if self._loop is None:
+            return DrainReport()
+        if self._loop is not asyncio.get_running_loop():
+            raise SchedulerClosed("the scheduler was started on another event loop: stop it there")
+        if self._stopping is None:
+            work = self._stop(timeout if drain_first else 0.0)
+            self._stopping = self._loop.create_task(work, name="aiosched stop")
+        # Shielded: a cancelled caller must not leave locks and tasks behind.
+        return await asyncio.shield(self._stopping)
+
+    async def _stop(self, timeout: float) -> DrainReport:
+        failed = self.state is SchedulerState.FAILED
+        self.draining = True
+        if not failed:
+            self._become(SchedulerState.DRAINING)
+        self.planner.stop()
+        for task in self._tasks:
+            task.cancel()
+        report = await drain(self.dispatcher, timeout)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.lockers.close()
+        self._forget_plans()
+        if not failed:
+            self._become(SchedulerState.STOPPED)
+        await self.bus.drain(timeout=5.0)
+        self.bus.close_streams()
+        self._loop = None
+        return report
+
+    def hurry(self) -> None:
+        """Cancel what a drain is waiting for."""
+        for task in tuple(self.dispatcher.tasks):
+            task.cancel("told to stop at once")
+
+    def pause(self) -> None:
+        """Let nothing be due until `resume`; runs that go on are not touched."""
+        self.check_running()
+        if self.state is SchedulerState.RUNNING:
+            self.planner.stop()
+            self._forget_plans(phase=True)
+            self._become(SchedulerState.PAUSED)
+
+    def resume(self) -> None:
+        """Go on; what would have been due meanwhile is not made up for."""
+        self.check_running()
+        if self.state is SchedulerState.PAUSED:
+            self.planner.active = True
+            self.planner.read_quietly()
+            self._become(SchedulerState.RUNNING)
+            jobs = list(self.registry.by_name.values())
+            for job in jobs[:_SLICE]:
+                self.registry.begin(job)
+            if len(jobs) > _SLICE:
+                self.spawn(self._replan(jobs[_SLICE:]), "aiosched resume")
+            self._wake()
+
+    async def _replan(self, jobs: list[JobRecord]) -> None:
+        for count, job in enumerate(jobs, 1):
+            if job._state is JobState.SCHEDULED and job._due is None and self.planner.active:
+                self.registry.begin(job)
+            if not count % _SLICE:
+                self.planner.refresh()
+                await asyncio.sleep(0)
+        self.planner.refresh()
+
+    def fail(self, error: BaseException) -> None:
+        """The machinery itself has raised: stop firing, and be loud."""
+        if self.state is SchedulerState.FAILED:
+            return
+        log.critical("the scheduler's machinery failed: %r", error, exc_info=error)
+        self.error = error
+        self.planner.stop()
+        self._become(SchedulerState.FAILED, error)
+        self.failed.set()
+        if self._on_failure == "exit":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def raise_failure(self) -> None:
+        """Raise `SchedulerFailed` if the machinery has failed."""
+        if self.error is not None:
+            raise SchedulerFailed(
+                f"the scheduler's machinery failed: {self.error!r}"
+            ) from self.error
+
+    def health(self) -> Health:
+        """Return how the scheduler is."""
+        problems = self.watch.problems(self.registry.by_name.values()) if self.is_running else []
+        if self.error is not None:
+            problems.insert(0, f"the scheduler's machinery failed: {self.error!r}")
+        return Health(
+            ok=self.is_running and not problems,
+            state=self.state,
+            problems=tuple(problems),
+            jobs=len(self.registry.by_name),
+            running=len(self.dispatcher.tasks),
+            queued=len(self.dispatcher.queued),
+        )
+
+    # -- for jobs and the scheduler --------------------------------------------------------------
+
+    def check_running(self) -> None:
+        """Raise `SchedulerClosed` unless runs can be fired."""
+        if not self.is_running:
+            raise SchedulerClosed(f"the call needs a running scheduler; this one is {self.state}")
+
+    def in_loop(self, call: Callable[[], T]) -> T:
+        """Make a change where the machinery runs: a sync job calls from its worker thread."""
+        loop = self._loop
+        if loop is None or not self.is_running or threading.get_ident() == self._thread:
+            return call()
+        result: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                result.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                result.set_exception(error)
+
+        loop.call_soon_threadsafe(work)
+        return result.result()
+
+    def forecast(self, job: JobRecord, n: int) -> list[datetime]:
+        """Return up to *n* coming occurrences of *job*."""
+        return upcoming(job, self.planner, self.clock.now(), n)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Own a task that ends with the scheduler at the latest."""
+        assert self._loop is not None  # noqa: S101 - callers check
+        task = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """The timer: notice a step of the wall clock, and fire what is due."""
+        try:
+            step = self.planner.read()
+            if step:
+                self._stepped(step)
+            self.dispatcher.fire_due()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
+            self.fail(error)
+
+    def _stepped(self, step: int) -> None:
+        log.warning("the wall clock stepped by %+.3f s", step / SECOND)
+        self.planner.store_offsets.clear()
+        at = from_us(self.planner.wall)
+        self.bus.publish(ClockStepped(at=at, seconds=step / SECOND))
+
+    async def _make_up(self, job: JobRecord) -> None:
+        try:
+            await catchup.make_up(job, self.dispatcher, self.lockers, self.clock)
+        except Exception as error:  # noqa: BLE001 - one job's store or trigger; the others go on
+            log.error("catch-up of job %s failed: %r", job.name, error, exc_info=error)
+
+    def _broken(self, job: JobRecord, error: Exception) -> None:
+        self.watch.broken[job.name] = error
+        self.registry.broken(job, error)
+
+    def _become(self, state: SchedulerState, error: BaseException | None = None) -> None:
+        self.state = state
+        self.bus.publish(SchedulerChanged(at=from_us(self.clock.now()), state=state, error=error))
+
+    def _used_lockers(self) -> list[Any]:
+        used = {id(job._spec.locker): job._spec.locker for job in self.registry.by_name.values()}
+        return [locker for locker in used.values() if locker is not None]
+
+    def _forget_plans(self, *, phase: bool = False) -> None:
+        for job in self.registry.by_name.values():
+            self.planner.unplan(job)
+            if not phase and job._wheel is self.planner.ladder:
+                job._prev = None  # unanchored intervals begin anew with the next start

@@ -1,0 +1,55 @@
+"""Which occurrences of a job are to come: the same rules as the planner's, without planning anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING
+
+from aiosched._engine.planner import begin_after
+from aiosched._engine.timing import counts_elapsed
+from aiosched.model import JobState
+from aiosched.moments import from_us
+
+if TYPE_CHECKING:
+    from aiosched._engine.planner import Planner
+    from aiosched._engine.record import JobRecord
+
+
+def upcoming(job: JobRecord, planner: Planner, now: int, n: int) -> list[datetime]:
+    """Return up to *n* coming occurrences of *job*, in its trigger's zone."""
+    if job._state is not JobState.SCHEDULED:
+        return []
+    spec = job._spec
+    if spec.max_runs is not None:
+        n = min(n, spec.max_runs - job._started)
+    zone: tzinfo = getattr(job._trigger, "zone", None) or UTC
+    found: list[datetime] = []
+    for due in _occurrences(job, planner, now):
+        if len(found) >= n or (spec.stop_at is not None and due > spec.stop_at):
+            break
+        found.append(from_us(due, zone))
+    return found
+
+
+def _occurrences(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:
+    if counts_elapsed(job._trigger) or job._spec.from_completion:
+        yield from _by_elapsed(job, planner, now)
+        return
+    due = job._due if planner.active else job._trigger.next_us(begin_after(job, now))
+    while due is not None:
+        yield due
+        due = job._trigger.next_us(due)
+
+
+def _by_elapsed(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:
+    index = job._nth
+    due = None if job._due is None else job._due + planner.offset
+    if not planner.active:
+        gap = job._trigger.gap(index)
+        due = None if gap is None else now + int(gap)
+    while due is not None:
+        yield due
+        index += 1
+        gap = job._trigger.gap(index)
+        due = None if gap is None else due + int(gap)

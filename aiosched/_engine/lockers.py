@@ -1,0 +1,108 @@
+"""The lockers that a scheduler uses: opened when it starts or when a job brings a new one, closed once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiosched._engine.claims import Claims
+from aiosched.gates.leader import LeaderGate
+from aiosched.gates.lock import LockGate
+from aiosched.protocols import ClaimingLocker, ClockedLocker
+
+if TYPE_CHECKING:
+    from aiosched.options import JobSpec
+    from aiosched.protocols import Clock, Gate
+
+log = logging.getLogger("aiosched")
+
+
+class Lockers:
+    """Opens and closes lockers, and makes the gates of a job."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._claims = Claims(clock)
+        self._gates: dict[int, tuple[Any, LockGate]] = {}
+        self._open: dict[int, tuple[Any, asyncio.Task[None]]] = {}
+
+    def gates_for(self, spec: JobSpec) -> tuple[Gate, ...] | None:
+        """Return the asynchronous gates of a job: its own, then leadership, then the lock."""
+        gates: list[Any] = list(spec.gates)
+        if spec.elector is not None:
+            gates.append(LeaderGate(spec.elector))
+        if spec.locker is not None:
+            gates.append(self._lock_gate(spec.locker))
+        return tuple(gates) or None
+
+    async def open(self, lockers: list[Any]) -> None:
+        """Open *lockers*; if one cannot be, none stays open.
+
+        Raises:
+            Exception: Whatever the first one raised.
+        """
+        try:
+            for locker in lockers:
+                await self.ready(locker)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def ready(self, locker: Any) -> None:
+        """Wait until *locker* is open; the first caller opens it."""
+        found = self._open.get(id(locker))
+        if found is None:
+            task = asyncio.get_running_loop().create_task(
+                _open(locker), name="aiosched open locker"
+            )
+            found = self._open[id(locker)] = (locker, task)
+        elif found[1].done() and found[1].exception() is None:
+            return
+        try:
+            # Shielded: it serves everybody who waits, not the one who is cancelled.
+            await asyncio.shield(found[1])
+        except Exception:
+            self._open.pop(id(locker), None)
+            raise
+
+    async def close(self) -> None:
+        """Close what was opened; a locker that cannot be closed is logged."""
+        opened, self._open = self._open, {}
+        for locker, task in opened.values():
+            try:
+                await task
+            except Exception:  # it was told to whoever waited for it
+                log.debug("locker %r never opened", locker, exc_info=True)
+            else:
+                await _close(locker)
+
+    def _lock_gate(self, locker: Any) -> LockGate:
+        found = self._gates.get(id(locker))
+        if found is None:
+            claims = isinstance(locker, ClaimingLocker)
+            if not claims:
+                log.warning(
+                    "locker %r only excludes: it does not remember occurrences, so one may run twice "
+                    "when clocks differ",
+                    locker,
+                )
+            if isinstance(locker, ClockedLocker):
+                locker.use_clock(self._clock)
+            gate = LockGate(locker, claims=claims, policy=self._claims, ready=self.ready)
+            found = self._gates[id(locker)] = (locker, gate)
+        return found[1]
+
+
+async def _open(locker: Any) -> None:
+    if hasattr(locker, "open"):
+        await locker.open()
+
+
+async def _close(locker: Any) -> None:
+    if not hasattr(locker, "aclose"):
+        return
+    try:
+        await locker.aclose()
+    except Exception:
+        log.exception("closing locker %r raised", locker)

@@ -1,0 +1,230 @@
+"""WHEN: keeps the next moment of each job in the wheel, and one timer for the earliest of them.
+
+There are two clocks. Jobs of wall-clock triggers and anchored intervals follow the wall clock, which
+may step; intervals without an anchor follow the monotonic clock. Wall decides what is due, monotonic
+decides when to wake, and both are read again at each wake-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Final
+
+from aiosched._engine.jitter import share
+from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.timing import counts_elapsed
+from aiosched._engine.wheel import Instants, Ladder
+from aiosched.durations import MILLISECOND, SECOND
+from aiosched.events import Planned
+from aiosched.moments import from_us
+
+if TYPE_CHECKING:
+    from aiosched._engine.bus import Bus
+    from aiosched.protocols import Clock
+
+_STEP: Final = 100 * MILLISECOND  # less is slewing, or a reading between two ticks
+_LOOK: Final = SECOND  # how long a step of the wall clock may go unnoticed
+
+
+class Planner:
+    """Plans jobs.
+
+    Args:
+        clock: Where time comes from.
+        bus: Where what is planned is published.
+        wake: Called when something may be due; never early by more than the clock's resolution.
+    """
+
+    def __init__(self, clock: Clock, bus: Bus, wake: Callable[[], None]) -> None:
+        self.wall = self.mono = self.offset = 0
+        self.instants = Instants()
+        self.ladder = Ladder()
+        self.store_offsets: dict[int, int] = {}
+        self.active = False
+        self._known = False
+        self._clock = clock
+        self._bus = bus
+        self._wake = wake
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: Context | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed_at = 0
+        self._coarse = False
+
+    def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """Run on *loop*; timers run in *context*."""
+        self._loop = loop
+        self._context = context
+        # uvloop rounds timers to milliseconds and starts them from a time that it has cached.
+        self._coarse = type(loop).__module__.partition(".")[0] == "uvloop"
+        self.active = True
+        self._known = False
+        self.read()
+
+    def stop(self) -> None:
+        """Wake no more. What is planned is forgotten by `unplan`, not here."""
+        self.active = False
+        self._disarm()
+
+    def read(self) -> int:
+        """Read both clocks; return by how many microseconds the wall clock has stepped since."""
+        known, before = self._known, self.offset
+        self._known = True
+        self.mono = self._clock.monotonic()
+        self.wall = self._clock.now()
+        self.offset = self.wall - self.mono
+        if not known or -_STEP < self.offset - before < _STEP:
+            return 0
+        # The process may have been stopped between the two readings: look again.
+        self.mono = self._clock.monotonic()
+        self.wall = self._clock.now()
+        self.offset = self.wall - self.mono
+        step = self.offset - before
+        return 0 if -_STEP < step < _STEP else step
+
+    def begin(self, job: JobRecord) -> None:
+        """Plan the first occurrence of *job* from now; one that was due before is never repeated."""
+        self.unplan(job)
+        job._overdue = False
+        trigger = job._trigger
+        if counts_elapsed(trigger) or job._spec.from_completion:
+            job._wheel = self.ladder
+            due = self._first_elapsed(job)
+        else:
+            job._wheel = self.instants
+            due = trigger.next_us(begin_after(job, self.wall))
+        self.place(job, due)
+
+    def following(self, job: JobRecord, due: int) -> int | None:
+        """Return the occurrence after *due*, on the job's clock."""
+        if job._wheel is self.ladder:
+            gap = job._trigger.gap(job._nth)
+            return None if gap is None else due + int(gap)
+        found: int | None = job._trigger.next_us(due)
+        return found
+
+    def place(self, job: JobRecord, due: int | None) -> bool:
+        """Put the occurrence *due* into the wheel; False: there is none, or it lies beyond the bounds."""
+        spec = job._spec
+        wheel = job._wheel
+        if due is None or wheel is None or not self.active:
+            job._due = None
+            return False
+        if spec.stop_at is not None and self.wall_of(job, due) > spec.stop_at:
+            job._due = None
+            return False
+        job._due = due
+        wheel.add(job, due if not (spec.jitter or spec.locker) else self.wake_of(job, due))
+        if self._bus.wants_planned:
+            self._tell(job, due)
+        return True
+
+    def unplan(self, job: JobRecord) -> None:
+        """Take *job* out of the wheel."""
+        if job._at != IDLE and job._wheel is not None:
+            job._wheel.discard(job)
+        job._due = None
+
+    def wake_of(self, job: JobRecord, due: int) -> int:
+        """Return when to wake for *due*: after its jitter, by the clock of the job's store."""
+        spec = job._spec
+        if spec.jitter:
+            due += int(share(job.name, due) * spec.jitter)
+        if spec.locker is not None and self.store_offsets:
+            due += self.store_offsets.get(id(spec.locker), 0)
+        return due
+
+    def wall_of(self, job: JobRecord, due: int) -> int:
+        """Return *due*, on the job's clock, as wall microseconds."""
+        return due + self.offset if job._wheel is self.ladder else due
+
+    def note_early(self, job: JobRecord, wait: float) -> None:
+        """Remember that this host's clock is *wait* seconds ahead of the clock of the job's store."""
+        key = id(job._spec.locker)
+        self.store_offsets[key] = self.store_offsets.get(key, 0) + round(wait * SECOND)
+
+    def arm(self) -> None:
+        """Set the timer to the earliest moment, unless it is set to an earlier one."""
+        if not self.active or self._loop is None:
+            return
+        wake_at = self._earliest()
+        if wake_at is None:
+            return self._disarm()
+        if self._timer is not None:
+            if self._armed_at <= wake_at:
+                return None
+            self._timer.cancel()
+        self._armed_at = wake_at
+        # A microsecond more, since a float of seconds may round down to just before the moment.
+        delay = max(0, wake_at - self.mono) + 1
+        if self._coarse:
+            delay = -(-delay // MILLISECOND) * MILLISECOND + MILLISECOND
+        self._timer = self._loop.call_at(
+            self._now() + delay / SECOND, self._on_timer, context=self._context
+        )
+        return None
+
+    def refresh(self) -> None:
+        """Read the clocks and set the timer: after a change from outside of a wake-up."""
+        if self.active:
+            self.read_quietly()
+            self.arm()
+
+    def read_quietly(self) -> None:
+        """Read both clocks, leaving a step of the wall clock for the next wake-up to notice."""
+        self.mono = self._clock.monotonic()
+        self.wall = self._clock.now()
+
+    def _tell(self, job: JobRecord, due: int) -> None:
+        at, due_at = from_us(self.wall), from_us(self.wall_of(job, due))
+        self._bus.publish(Planned(at=at, job=job, due_at=due_at))  # type: ignore[arg-type]
+
+    def _now(self) -> float:
+        # The monotonic reading in the loop's own seconds: the two need not share an origin.
+        assert self._loop is not None  # noqa: S101 - arm() looked
+        return self._loop.time() - max(0, self._clock.monotonic() - self.mono) / SECOND
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _earliest(self) -> int | None:
+        """Return the monotonic moment of the next wake-up."""
+        by_ladder = self.ladder.next_at()
+        by_wall = self.instants.next_at()
+        if by_wall is None:
+            return by_ladder
+        look = min(by_wall - self.wall, _LOOK) + self.mono
+        return look if by_ladder is None else min(look, by_ladder)
+
+    def _first_elapsed(self, job: JobRecord) -> int | None:
+        """Keep the phase of a job that ran before; else begin with the job's start, which is now."""
+        gap = job._trigger.gap(job._nth)
+        if gap is None:
+            return None
+        earliest = self.mono
+        for bound in (job._spec.start_at, job._pause_until):
+            if bound is not None:
+                earliest = max(earliest, bound - self.offset)
+        if job._prev is None:
+            job._prev = self.mono
+        due = job._prev + int(gap)
+        if due < earliest:
+            due += -(-(earliest - due) // int(gap)) * int(gap)
+        return due
+
+
+def begin_after(job: JobRecord, now: int) -> int:
+    """Return the wall moment after which the first occurrence of *job* lies."""
+    after = now
+    for bound in (job._spec.start_at, job._pause_until):
+        if bound is not None and bound > after:
+            after = bound - 1  # the bound itself is included
+    return after if job._prev is None else max(after, job._prev)

@@ -1,0 +1,252 @@
+"""Which jobs there are: adding, changing, pausing and removing them, before a start and while running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import tzinfo
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from aiosched._engine.build import (
+    Shop,
+    Work,
+    call_for,
+    lock_key_for,
+    name_for,
+    plain_work,
+    trigger_for,
+)
+from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.timing import counts_elapsed, public
+from aiosched.errors import DuplicateJob, UnknownJob
+from aiosched.events import JobChange, JobChanged
+from aiosched.model import JobState
+from aiosched.moments import from_us
+from aiosched.options import JobSpec, resolve
+
+if TYPE_CHECKING:
+    from aiosched._engine.bus import Bus
+    from aiosched._engine.dispatcher import Dispatcher
+    from aiosched._engine.lockers import Lockers
+    from aiosched._engine.planner import Planner
+    from aiosched.protocols import Clock
+
+log = logging.getLogger("aiosched")
+
+
+class Registry:
+    """The jobs of one scheduler, by name."""
+
+    def __init__(  # noqa: PLR0913 - wired in one place, by the engine
+        self,
+        *,
+        engine: Any,
+        make: type[JobRecord],
+        clock: Clock,
+        bus: Bus,
+        planner: Planner,
+        dispatcher: Dispatcher,
+        lockers: Lockers,
+        shop: Shop,
+    ) -> None:
+        self._engine = engine
+        self._make = make
+        self._clock = clock
+        self._bus = bus
+        self._planner = planner
+        self._dispatcher = dispatcher
+        self._lockers = lockers
+        self._shop = shop
+        self._jobs: dict[str, JobRecord] = {}
+        self.by_name: Mapping[str, JobRecord] = MappingProxyType(self._jobs)
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone of triggers that have none."""
+        return self._shop.timezone
+
+    def add(
+        self,
+        func: Callable[..., Any],
+        trigger: Any,
+        work: Work | None,
+        name: str | None,
+        spec: JobSpec,
+    ) -> JobRecord:
+        """Check everything, then register the job.
+
+        Raises:
+            DuplicateJob: The name is taken.
+            TypeError, ValueError: Something does not fit; nothing is registered.
+        """
+        name = name_for(func, name, spec)
+        if name in self._jobs:
+            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
+        work = work or plain_work(func)
+        call, arguments = call_for(work, spec, self._shop)
+        job = self._make(
+            self._engine,
+            name,
+            work,
+            trigger_for(trigger, name, spec, self._shop.timezone),
+            spec,
+            call,
+            self._lockers.gates_for(spec),
+            lock_key_for(spec.lock_key, name, arguments),
+        )
+        self._jobs[name] = job
+        self._count_priority(spec, 1)
+        self._tell(job, JobChange.ADDED)
+        self._plan(job)
+        return job
+
+    def default_name(self, func: Callable[..., Any]) -> str:
+        """Return what a job of *func* is called unless it is given a name."""
+        return name_for(func, None, _NO_LOCKER)
+
+    def remove(self, job: JobRecord, *, cancel: bool) -> None:
+        """Forget *job*; runs that go on are cancelled if *cancel*, queued runs always."""
+        if self._jobs.get(job.name) is not job:
+            raise UnknownJob(f"job {job.name!r} is not in this scheduler (any more)")
+        del self._jobs[job.name]
+        self._planner.unplan(job)
+        job._state = JobState.REMOVED
+        self._count_priority(job._spec, -1)
+        for run in tuple(self._dispatcher.queued):
+            if run.job is job:
+                self._dispatcher.withdraw(run)
+        if cancel:
+            self._dispatcher.cancel_runs(job, "the job was removed")
+        self._tell(job, JobChange.REMOVED)
+
+    def pause(self, job: JobRecord, until_us: int | None) -> None:
+        """Let no occurrence of *job* be due, for good or until a moment (which may itself be due)."""
+        self._check(job)
+        if job._state is JobState.FINISHED:
+            return
+        self._planner.unplan(job)
+        job._pause_until = until_us
+        job._state = JobState.PAUSED if until_us is None else JobState.SCHEDULED
+        if until_us is not None:
+            self._plan(job)
+        self._tell(job, JobChange.PAUSED)
+
+    def resume(self, job: JobRecord) -> None:
+        """Go on with *job*; what would have been due meanwhile is not made up for."""
+        self._check(job)
+        if job._state is JobState.SCHEDULED and job._pause_until is None:
+            return
+        if job._state is JobState.FINISHED:
+            return
+        job._pause_until = None
+        job._state = JobState.SCHEDULED
+        self._plan(job)
+        self._tell(job, JobChange.RESUMED)
+
+    def update(self, job: JobRecord, trigger: Any, options: Mapping[str, Any]) -> None:
+        """Change *job*'s trigger (None: keep it) or options; its history and phase are kept.
+
+        Raises:
+            TypeError, ValueError: Something does not fit; nothing has changed.
+        """
+        self._check(job)
+        if "name" in options:
+            raise TypeError(
+                f"name cannot be updated, got {options['name']!r}: remove and add the job"
+            )
+        spec = resolve(job._spec, options) if options else job._spec
+        self._rebuild(job, public(job._trigger) if trigger is None else trigger, spec)
+        self._dispatcher.admission.reconsider(job)
+        self._tell(job, JobChange.UPDATED)
+
+    def inherit_locker(self, locker: Any) -> None:
+        """Give *locker* to every job that has none of its own; all of them, or none if one cannot."""
+        heirs = [job for job in self._jobs.values() if "locker" not in job._spec.given]
+        specs = [resolve(job._spec, {"locker": locker}) for job in heirs]
+        for job, spec in zip(heirs, specs, strict=True):
+            name_for(job._work.func, job.name if _was_named(job) else None, spec)
+            trigger_for(public(job._trigger), job.name, spec, self._shop.timezone)
+        for job, spec in zip(heirs, specs, strict=True):
+            self._rebuild(job, public(job._trigger), replace(spec, given=job._spec.given))
+
+    def finish(self, job: JobRecord) -> None:
+        """Nothing more will come of *job*, unless somebody updates it."""
+        if job._state is JobState.SCHEDULED and self._planner.active:
+            job._state = JobState.FINISHED
+            self._tell(job, JobChange.FINISHED)
+
+    def broken(self, job: JobRecord, error: Exception) -> None:
+        """The trigger of *job* has raised: it fires no more, and says so."""
+        log.error(
+            "the trigger of job %s raised; the job fires no more",
+            job.name,
+            exc_info=error,
+            extra={"aiosched_job": job.name},
+        )
+        self._planner.unplan(job)
+        self._tell(job, JobChange.BROKEN, error)
+
+    def begin(self, job: JobRecord) -> None:
+        """Plan the first occurrence of *job* from now; with none, and nothing running, it is finished."""
+        if job._state is not JobState.SCHEDULED:
+            return
+        limit = job._spec.max_runs
+        try:
+            if limit is None or job._started < limit:
+                self._planner.begin(job)
+        except Exception as error:  # noqa: BLE001 - a trigger of the user's own
+            return self.broken(job, error)
+        if job._at == IDLE and not job._runs:
+            self.finish(job)
+        return None
+
+    def _plan(self, job: JobRecord) -> None:
+        if self._planner.active:
+            self._planner.read_quietly()
+            self.begin(job)
+            self._planner.arm()
+
+    def _rebuild(self, job: JobRecord, trigger: Any, spec: JobSpec) -> None:
+        call, arguments = call_for(job._work, spec, self._shop)
+        bound = trigger_for(trigger, job.name, spec, self._shop.timezone)
+        key = lock_key_for(spec.lock_key, job.name, arguments)
+        gates = self._lockers.gates_for(spec)
+        # Nothing below this line raises.
+        self._count_priority(job._spec, -1)
+        self._count_priority(spec, 1)
+        if counts_elapsed(bound) != counts_elapsed(job._trigger):
+            job._prev = None  # it belonged to the other clock
+        replan = bound != job._trigger or _timing(spec) != _timing(job._spec)
+        job._call, job._trigger, job._spec = call, bound, spec
+        job._gates, job._lock_key = gates, key
+        if job._state is JobState.FINISHED:
+            job._state = JobState.SCHEDULED
+        if replan or job._at == IDLE:
+            self._planner.unplan(job)
+            self._plan(job)
+
+    def _count_priority(self, spec: JobSpec, by: int) -> None:
+        if spec.priority:
+            self._dispatcher.prioritised += by
+
+    def _check(self, job: JobRecord) -> None:
+        if job._state is JobState.REMOVED:
+            raise UnknownJob(f"job {job.name!r} was removed")
+
+    def _tell(self, job: JobRecord, change: JobChange, error: Exception | None = None) -> None:
+        if self._bus.wants_job_changes:
+            at = from_us(self._clock.now())
+            self._bus.publish(JobChanged(at=at, job=job, change=change, error=error))
+
+
+_NO_LOCKER = JobSpec()
+
+
+def _timing(spec: JobSpec) -> tuple[Any, ...]:
+    return (spec.start_at, spec.stop_at, spec.jitter, spec.from_completion, spec.max_runs)
+
+
+def _was_named(job: JobRecord) -> bool:
+    return "name" in job._spec.given

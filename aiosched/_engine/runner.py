@@ -1,0 +1,159 @@
+"""One run, from its gates to its ending. It decides nothing about when, and publishes nothing but `Started`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aiosched._engine.current import set_current
+from aiosched._engine.attempts import TimedOut, held_work
+from aiosched.errors import LockLost
+from aiosched.gates.lock import Postponed
+from aiosched.gates.veto import name_of
+from aiosched.model import Refusal, Run, Status
+
+log = logging.getLogger("aiosched")
+
+
+class Host(Protocol):
+    """What the runner needs of the dispatcher."""
+
+    monotonic: Callable[[], int]
+
+    def started(self, run: Run) -> Refusal | None:
+        """Count and publish the start, unless the job has had all its runs."""
+        ...
+
+    def settled_early(self, run: Run) -> None:
+        """Publish the outcome of a run whose thread still goes on."""
+        ...
+
+    async def postpone(self, run: Run, until: Postponed) -> Refusal | None:
+        """Leave the slots, wait, and come back with slots again; or be refused them."""
+        ...
+
+
+class Runner:
+    """Carries out runs, each in a task of its own."""
+
+    __slots__ = ("_host", "_monotonic")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._monotonic = host.monotonic
+
+    async def conduct(self, run: Run) -> None:
+        """Start the run and call its function; all there is to a run without gates."""
+        set_current(run)
+        refusal = self._host.started(run)
+        if refusal is not None:
+            return self._refuse(run, refusal)
+        run._began = self._monotonic()
+        try:
+            run._value = await run.job._call(run)
+        except BaseException as error:  # noqa: BLE001 - the border to the user's function
+            self._end_by(run, error)
+        else:
+            run._status = Status.SUCCEEDED
+            run._ended = self._monotonic()
+        finally:
+            if run._holds:
+                await self._keep_slots(run)
+        return None
+
+    async def perform(self, run: Run) -> None:
+        """Carry out a run: through its gates, as often as a store postpones it."""
+        set_current(run)
+        try:
+            while (postponed := await self._pass(run)) is not None:
+                refusal = await self._host.postpone(run, postponed)
+                if refusal is not None:
+                    return self._refuse(run, refusal)
+        finally:
+            await _give_back(run)
+        return None
+
+    async def _pass(self, run: Run) -> Postponed | None:
+        entered: list[Any] = []
+        try:
+            for gate in run.job._gates or ():
+                refusal = await self._enter(gate, run, entered)
+                if isinstance(refusal, Postponed):
+                    return refusal
+                if refusal is not None:
+                    self._refuse(run, refusal)
+                    return None
+            await self.conduct(run)
+        finally:
+            await _leave(entered, run)
+        return None
+
+    async def _enter(self, gate: Any, run: Run, entered: list[Any]) -> Refusal | None:
+        try:
+            passage = gate(run)
+            refusal: Refusal | None = await passage.__aenter__()
+        except Exception as error:  # a gate that raises refuses
+            log.exception("gate %s raised for %s", name_of(gate), run.id)
+            return Refusal(name_of(gate), "error", error)
+        entered.append(passage)
+        if refusal is None or isinstance(refusal, Refusal):
+            return refusal
+        problem = TypeError(f"a gate must yield None or a Refusal, got {refusal!r}")
+        return Refusal(name_of(gate), "error", problem)
+
+    def _end_by(self, run: Run, error: BaseException) -> None:
+        """Note how the run ended by *error*; what ends the process goes on upwards."""
+        run._ended = self._monotonic()
+        run._error = error
+        run._status = Status.FAILED
+        if isinstance(error, asyncio.CancelledError):
+            self._end_cancelled(run, error)
+        elif isinstance(error, TimedOut):
+            run._status = Status.TIMED_OUT
+            run._error = TimeoutError(*error.args)
+            run._error.__cause__ = error.__cause__
+        elif not isinstance(error, Exception):
+            raise error
+
+    def _end_cancelled(self, run: Run, error: asyncio.CancelledError) -> None:
+        if run._lock_lost:
+            run._error = LockLost(f"the lock of {run.id} was lost while it ran")
+            run._error.__cause__ = error
+            return
+        run._status = Status.CANCELLED
+        raise error
+
+    def _refuse(self, run: Run, refusal: Refusal) -> None:
+        run._ended = self._monotonic()
+        run._status = Status.REFUSED
+        run._refusal = refusal
+        run._error = refusal.error
+
+    async def _keep_slots(self, run: Run) -> None:
+        """Give the outcome now, and stay within the gates until the threads of the run have ended."""
+        self._host.settled_early(run)
+        await held_work(run)
+
+
+async def _leave(entered: list[Any], run: Run) -> None:
+    """Leave every gate, the last one first, whatever any of them does."""
+    cancelled: asyncio.CancelledError | None = None
+    while entered:
+        passage = entered.pop()
+        try:
+            await passage.__aexit__(None, None, None)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # the run is over: a gate cannot change how it ended
+            log.exception("leaving a gate of %s raised", run.id)
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _give_back(run: Run) -> None:
+    """Give back a lock that came with the run, if an earlier gate kept the run from taking it."""
+    lock, run._granted = run._granted, None
+    if lock is not None:
+        await lock.unlock(done=False)

@@ -1,0 +1,228 @@
+"""The gate before a locker: it maps the store's answer to come in, refuse, or ask again later.
+
+Nothing more: redelivery, catch-up and what to claim have files of their own in the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aiosched.errors import (
+    AlreadyRan,
+    LockerUnavailable,
+    LockError,
+    LockHeld,
+    Superseded,
+    TooEarly,
+    TooLate,
+)
+from aiosched.model import Claim, Refusal, Run, Status
+
+if TYPE_CHECKING:
+    from aiosched.protocols import Lock
+
+log = logging.getLogger("aiosched")
+
+_FOREIGN_UNLOCK_TIMEOUT: Final = 30.0
+_COMPLETE: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.TIMED_OUT})
+_REASONS: Final[dict[type[LockError], str]] = {
+    LockHeld: "held",
+    AlreadyRan: "already_ran",
+    Superseded: "superseded",
+    TooLate: "too_late",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed(Refusal):
+    """Not now, and not never: the run leaves its gates and slots and asks again.
+
+    Attributes:
+        wait: Seconds until it asks again; 0 where an older occurrence, granted in its place, has to
+            be run first.
+    """
+
+    wait: float = 0.0
+
+
+class ClaimPolicy(Protocol):
+    """What to ask the store for, and for how long to go on asking."""
+
+    def claim_for(self, run: Run) -> Claim | None:
+        """Return what to claim; None: nothing, let it in."""
+        ...
+
+    def patience(self, run: Run) -> float:
+        """Return the seconds for which an unavailable store may be asked again."""
+        ...
+
+    def vigil(self, run: Run) -> float:
+        """Return the seconds for which a holder that may die is watched."""
+        ...
+
+    def backoff(self, run: Run) -> float:
+        """Return the seconds until an unavailable store is asked again."""
+        ...
+
+
+class LockGate:
+    """Takes a run's lock.
+
+    Args:
+        locker: The locker.
+        claims: Whether it claims occurrences, or only excludes.
+        policy: What to ask for.
+        ready: Awaited before the locker is asked.
+    """
+
+    __slots__ = ("_claims", "_locker", "_policy", "_ready")
+
+    name = "lock"
+
+    def __init__(
+        self,
+        locker: Any,
+        *,
+        claims: bool,
+        policy: ClaimPolicy,
+        ready: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        self._locker = locker
+        self._claims = claims
+        self._policy = policy
+        self._ready = ready
+
+    def __call__(self, run: Run) -> _Passage:
+        return _Passage(self, run)
+
+    async def ask(self, run: Run) -> Lock | Refusal | None:
+        """Ask the store once; None: this run needs no lock."""
+        claim = self._policy.claim_for(run)
+        if claim is None:
+            return None
+        try:
+            await self._ready(self._locker)
+            if self._claims:
+                lock: Lock = await self._locker.claim(claim)
+            else:
+                lock = await self._locker.lock(claim.key)
+        except TooEarly as error:
+            return Postponed("lock", "too_early", error, wait=error.wait)
+        except LockHeld as error:
+            return self._held(run, claim, error)
+        except LockerUnavailable as error:
+            return self._unavailable(run, error)
+        except LockError as error:
+            return Refusal("lock", _REASONS.get(type(error), "held"), error)
+        except Exception as error:  # a locker of the user's own may raise anything
+            log.exception("locker %r raised for %s", self._locker, run.id)
+            return Refusal("lock", "unavailable", error)
+        return lock
+
+    def _held(self, run: Run, claim: Claim, error: LockHeld) -> Refusal:
+        if claim.redeliver and error.same_occurrence and self._policy.vigil(run) > 0:
+            wait = 1.0 if error.remaining is None else error.remaining
+            return Postponed("lock", "held", error, wait=wait)
+        return Refusal("lock", "held", error)
+
+    def _unavailable(self, run: Run, error: LockerUnavailable) -> Refusal:
+        left = self._policy.patience(run)
+        if left <= 0:
+            return Refusal("lock", "unavailable", error)
+        return Postponed("lock", "unavailable", error, wait=min(left, self._policy.backoff(run)))
+
+
+class _Passage:
+    """One run's way through the gate, and out of it."""
+
+    __slots__ = ("_forget", "_gate", "_lock", "_run")
+
+    def __init__(self, gate: LockGate, run: Run) -> None:
+        self._gate = gate
+        self._run = run
+        self._lock: Any = None
+        self._forget: Callable[[], object] | None = None
+
+    async def __aenter__(self) -> Refusal | None:
+        run = self._run
+        answer: Any = run._granted
+        if answer is None:
+            answer = await self._gate.ask(run)
+        if answer is None or isinstance(answer, Refusal):
+            return answer
+        # No await from here on: a lock that was granted must reach `_lock`.
+        due_at = getattr(answer, "due_at", None)
+        if due_at is not None and run._granted is None and due_at != run.due_at:
+            run._granted = answer
+            return Postponed("lock", "redelivery")
+        run._granted = None
+        self._lock = run.lock = answer
+        run.fence = getattr(answer, "fence", None)
+        run.delivery_attempt = getattr(answer, "attempt", 1)
+        self._watch()
+        return None
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        lock = self._lock
+        if lock is None:
+            return
+        if self._forget is not None:
+            self._forget()
+        if self._gate._claims:
+            # Synchronous up to where it waits for the answer, so cancelling loses nothing.
+            await lock.unlock(done=self._run._status in _COMPLETE and not self._run._lock_lost)
+        else:
+            await _to_its_end(lock.unlock(), self._run)
+
+    def _watch(self) -> None:
+        lost = getattr(self._lock, "lost", None)
+        if not isinstance(lost, asyncio.Event):
+            return
+        if hasattr(lost, "add_callback"):
+            lost.add_callback(self._on_lost)
+            self._forget = lambda: lost.remove_callback(self._on_lost)
+            return
+        task = asyncio.ensure_future(_when(lost, self._on_lost))
+        self._forget = task.cancel
+
+    def _on_lost(self) -> None:
+        run = self._run
+        if run._status is not None or run.job.spec.on_lock_lost == "notify":
+            return
+        run._lock_lost = True
+        if run._task is not None:
+            run._task.cancel("the lock was lost")
+
+
+async def _when(event: asyncio.Event, call: Callable[[], None]) -> None:
+    await event.wait()
+    call()
+
+
+async def _to_its_end(unlock: Any, run: Run) -> None:
+    """Let a foreign unlock finish although the run is cancelled meanwhile; the cancellation follows."""
+    task = asyncio.ensure_future(unlock)
+    cancelled: asyncio.CancelledError | None = None
+    deadline = asyncio.get_running_loop().time() + _FOREIGN_UNLOCK_TIMEOUT
+    while not task.done() and asyncio.get_running_loop().time() < deadline:
+        try:
+            await asyncio.wait({task}, timeout=_FOREIGN_UNLOCK_TIMEOUT)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.done():
+        task.cancel()
+        log.error("unlock of %s did not end within %s s", run.id, _FOREIGN_UNLOCK_TIMEOUT)
+    elif not task.cancelled() and task.exception() is not None:
+        log.error("unlock of %s raised", run.id, exc_info=task.exception())
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,168 @@
+"""A job, as its user holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Unpack
+
+from aiosched._engine.current import find_current
+from aiosched._engine.outcome import outcome_of
+from aiosched._engine.record import JobRecord
+from aiosched._engine.timing import public
+from aiosched.errors import RunDeadlock, UnknownJob
+from aiosched.events import Outcome
+from aiosched.model import Cause, JobState, Run
+from aiosched.moments import aware_us
+
+if TYPE_CHECKING:
+    from aiosched._engine.engine import Engine
+    from aiosched.options import JobOptions, JobSpec
+    from aiosched.protocols import Trigger
+
+
+class Job(JobRecord):
+    """A registered job. Made by `Scheduler.add` and the decorators; all of it works at any time.
+
+    Attributes:
+        name: Unique in the scheduler, and the lock key unless `lock_key` says otherwise.
+    """
+
+    __slots__ = ()
+
+    _engine: Engine
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function."""
+        return self._work.func
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return self._spec.tags
+
+    @property
+    def trigger(self) -> Trigger:
+        """When it runs; with a locker, an interval's phase is fixed by the Unix epoch."""
+        return public(self._trigger)
+
+    @property
+    def spec(self) -> JobSpec:
+        """Its options, checked and complete; durations in microseconds."""
+        return self._spec
+
+    @property
+    def lock_key(self) -> str:
+        """The key of its lock."""
+        return self._lock_key
+
+    @property
+    def state(self) -> JobState:
+        """``scheduled``, ``paused``, ``finished`` or ``removed``."""
+        until = self._pause_until
+        if self._state is JobState.SCHEDULED and until is not None:
+            return JobState.PAUSED if self._engine.clock.now() < until else JobState.SCHEDULED
+        return self._state
+
+    @property
+    def next_run(self) -> datetime | None:
+        """The next occurrence, in the trigger's zone; None when none is planned (paused, finished).
+
+        Before the scheduler starts: the one that would be next if it started now.
+        """
+        upcoming = self.next_runs(1)
+        return upcoming[0] if upcoming else None
+
+    @property
+    def last(self) -> Outcome | None:
+        """The outcome of the run that ended last; None before any has."""
+        return None if self._last is None else outcome_of(self._last)
+
+    @property
+    def running(self) -> tuple[Run, ...]:
+        """The runs that hold a slot of this job in this process, the oldest first."""
+        return tuple(self._runs or ())
+
+    @property
+    def draining(self) -> bool:
+        """Whether the scheduler is coming to its end."""
+        return self._engine.draining
+
+    def next_runs(self, n: int) -> list[datetime]:
+        """Return up to *n* coming occurrences, within the job's bounds and `max_runs`.
+
+        Raises:
+            ValueError: *n* is negative.
+        """
+        if n < 0:
+            raise ValueError(f"n must not be negative, got {n!r}")
+        return self._engine.forecast(self, n)
+
+    async def run_now(self) -> Outcome:
+        """Run once, through the same gates as always, and return how it ended.
+
+        A run that is refused is an outcome, too. Cancelling the caller leaves the run going on.
+
+        Raises:
+            SchedulerClosed: The scheduler does not run.
+            RunDeadlock: The caller is a run that this one would have to wait for.
+        """
+        engine = self._engine
+        engine.check_running()
+        self._check_registered()
+        current = find_current()
+        while current is not None:
+            if current.job is self:
+                raise RunDeadlock(f"job {self.name!r} cannot wait for a run of itself")
+            current = current._origin
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        now = engine.clock.now()
+        engine.dispatcher.fire(self, now, Cause.MANUAL, waiter=ended)
+        return await ended
+
+    def trigger_now(self) -> Run:
+        """Fire one run and return it at once; its outcome is published like any other.
+
+        Raises:
+            SchedulerClosed: The scheduler does not run.
+        """
+        engine = self._engine
+        engine.check_running()
+        self._check_registered()
+        return engine.in_loop(
+            lambda: engine.dispatcher.fire(self, engine.clock.now(), Cause.MANUAL)
+        )
+
+    def pause(self, until: datetime | None = None) -> None:
+        """Let nothing be due until `resume`, or until the aware moment *until*, which itself may be due."""
+        until_us = None if until is None else aware_us(until, "until")
+        self._engine.in_loop(lambda: self._engine.registry.pause(self, until_us))
+
+    def resume(self) -> None:
+        """Go on; what would have been due meanwhile is not made up for."""
+        self._engine.in_loop(lambda: self._engine.registry.resume(self))
+
+    def update(self, *, trigger: Trigger | None = None, **options: Unpack[JobOptions]) -> None:
+        """Change the trigger or options; checked before anything changes; phase and history are kept.
+
+        Raises:
+            TypeError, ValueError: As `Scheduler.add`.
+        """
+        self._engine.in_loop(lambda: self._engine.registry.update(self, trigger, options))
+
+    def remove(self, *, cancel: bool = False) -> None:
+        """Forget the job. Queued runs are cancelled; those that go on only with *cancel*.
+
+        Raises:
+            UnknownJob: It was removed already.
+        """
+        self._engine.in_loop(lambda: self._engine.registry.remove(self, cancel=cancel))
+
+    def _check_registered(self) -> None:
+        if self._state is JobState.REMOVED:
+            raise UnknownJob(f"job {self.name!r} was removed")
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r} {self.state} {self.trigger!r}>"

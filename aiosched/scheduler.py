@@ -1,0 +1,466 @@
+"""The front door: a scheduler's jobs, its life, and who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, tzinfo
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
+
+from aiosched._engine.build import Work
+from aiosched._engine.bus import EventStream
+from aiosched._engine.current import find_current
+from aiosched._engine.drain import DrainReport
+from aiosched._engine.engine import Engine
+from aiosched._engine.health import Health
+from aiosched.clock import SystemClock
+from aiosched.durations import SECOND, Duration, microseconds
+from aiosched.errors import RunDeadlock, SchedulerClosed, UnknownJob
+from aiosched.events import Event, SchedulerState
+from aiosched.job import Job
+from aiosched.options import JobSpec, check_locker, defaults, resolve
+from aiosched.protocols import Clock, Elector, Listener, Locker, Trigger
+from aiosched.registrar import JobGroup, Registrar
+from aiosched.triggers.walltime import zone
+
+if TYPE_CHECKING:
+    from aiosched.options import JobOptions
+
+L = TypeVar("L", bound=Listener)
+
+_REMEMBERED_SPECS = 1_024
+
+
+class Scheduler(Registrar):
+    """Runs jobs in the service's own process and event loop.
+
+    Making one needs no running loop and starts nothing. ``async with scheduler``, `start` and `stop`,
+    `serve` or `run` bring it to life; all of them can follow one another, also on another loop.
+
+    Args:
+        locker: What makes each occurrence run on one replica only; jobs may override it.
+        elector: Who leads, if only the leader is to run; jobs may override it.
+        defaults: Options of every job, as `add` takes them.
+        timezone: The zone of triggers that have none; a name or a tzinfo.
+        max_running: Runs at once in this process; None: no limit.
+        when_full: What happens to a run when there are so many: it waits, or is refused.
+        shutdown_timeout: How long `stop` waits for runs before it cancels them.
+        on_failure: ``"exit"`` sends SIGTERM to the own process when the scheduler's machinery fails;
+            ``"raise"`` leaves it at raising where the scheduler is entered or served.
+        clock: Where time comes from; default the host's.
+        listeners: Called with every event, or ``(event type, listener)`` pairs.
+        instance: What this replica is called; default host and process id.
+
+    Raises:
+        TypeError, ValueError: An argument is wrong; the message names it and its value.
+    """
+
+    def __init__(  # noqa: PLR0913 - the front door
+        self,
+        *,
+        locker: Locker | None = None,
+        elector: Elector | None = None,
+        defaults: JobOptions | None = None,
+        timezone: str | tzinfo = UTC,
+        max_running: int | None = None,
+        when_full: Literal["queue", "skip"] = "queue",
+        shutdown_timeout: Duration = 25.0,
+        on_failure: Literal["raise", "exit"] = "raise",
+        clock: Clock | None = None,
+        listeners: Iterable[Listener | tuple[type[Event], Listener]] = (),
+        instance: str | None = None,
+    ) -> None:
+        _check_choice("when_full", when_full, ("queue", "skip"))
+        _check_choice("on_failure", on_failure, ("raise", "exit"))
+        _check_limit(max_running)
+        self._base = _base_spec(locker, elector, defaults)
+        self._specs: dict[frozenset[tuple[str, Any]], JobSpec] = {}
+        self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
+        self.instance = instance or f"{socket.gethostname()}:{os.getpid()}"
+        self._engine = Engine(
+            clock=_check_clock(clock),
+            timezone=zone(timezone, "timezone"),
+            max_running=max_running,
+            when_full=when_full,
+            on_failure=on_failure,
+            job_type=Job,
+        )
+        self._stop_asked: asyncio.Event | None = None
+        for listener in listeners:
+            self.on(*(listener if isinstance(listener, tuple) else (Event, listener)))
+
+    # -- jobs -----------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """The jobs by name, read-only and live."""
+        return cast("Mapping[str, Job]", self._engine.registry.by_name)
+
+    def add(
+        self,
+        func: Callable[..., Any],
+        trigger: Trigger,
+        /,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Job:
+        """Register *func*, called with *args* and *kwargs* whenever *trigger* says.
+
+        A parameter annotated `Run` receives the run. A plain function runs in a worker thread.
+
+        Raises:
+            DuplicateJob: The name is taken.
+            TypeError, ValueError: Something does not fit; nothing is registered.
+        """
+        name = options.get("name")
+        spec = self._spec_of(options)
+        work = Work(func, tuple(args), dict(kwargs or {})) if args or kwargs else None
+        engine = self._engine
+        job = engine.in_loop(lambda: engine.registry.add(func, trigger, work, name, spec))
+        return cast("Job", job)
+
+    def include(self, group: JobGroup, *, prefix: str = "") -> list[Job]:
+        """Add the jobs of *group*, their names after *prefix*; all of them, or none if one cannot be.
+
+        Raises:
+            DuplicateJob, TypeError, ValueError: As `add`.
+        """
+        added: list[Job] = []
+        try:
+            for entry in group:
+                options = dict(entry.options)
+                if prefix:
+                    name = options.get("name") or self._engine.registry.default_name(entry.func)
+                    options["name"] = prefix + name
+                job = self.add(
+                    entry.func, entry.trigger, args=entry.args, kwargs=entry.kwargs, **options
+                )
+                added.append(job)
+        except BaseException:
+            for job in added:
+                job.remove(cancel=True)
+            raise
+        return added
+
+    def remove(self, job: str | Callable[..., Any] | Job, *, cancel: bool = False) -> None:
+        """Forget a job. Queued runs are cancelled; those that go on only with *cancel*."""
+        self[job].remove(cancel=cancel)
+
+    def remove_by_tags(self, *tags: str, cancel: bool = False) -> list[Job]:
+        """Forget every job that has any of *tags*; return them."""
+        found = [job for job in self.jobs.values() if not set(tags).isdisjoint(job.tags)]
+        for job in found:
+            job.remove(cancel=cancel)
+        return found
+
+    def jobs_by_tag(self, *tags: str) -> list[Job]:
+        """Return the jobs that have all of *tags*."""
+        return [job for job in self.jobs.values() if set(tags).issubset(job.tags)]
+
+    def __getitem__(self, job: str | Callable[..., Any] | Job) -> Job:
+        """Return the job of that name, or of that function.
+
+        Raises:
+            UnknownJob: There is none, or the function has several.
+        """
+        if isinstance(job, Job):
+            return job
+        if isinstance(job, str):
+            found = [self.jobs[job]] if job in self.jobs else []
+        else:
+            found = [each for each in self.jobs.values() if each.func == job]
+        if len(found) == 1:
+            return found[0]
+        several = f"; it has several: {', '.join(each.name for each in found)}" if found else ""
+        raise UnknownJob(f"no such job: {job!r}{several}")
+
+    def __contains__(self, job: object) -> bool:
+        if isinstance(job, str):
+            return job in self.jobs
+        return any(each is job or each.func == job for each in self.jobs.values())
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(tuple(self.jobs.values()))
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def use_locker(self, locker: Locker | None) -> None:
+        """Set the scheduler's locker before it starts, also for jobs that inherit it.
+
+        Raises:
+            SchedulerClosed: It runs.
+            TypeError, ValueError: A job does not go with a locker; nothing has changed.
+        """
+        if self._engine.is_running:
+            raise SchedulerClosed("the locker can be set only while the scheduler does not run")
+        if locker is not None:
+            check_locker(locker)
+        self._engine.registry.inherit_locker(locker)
+        self._base = defaults(self._base, {"locker": locker})
+        self._specs.clear()
+
+    # -- listening ------------------------------------------------------------------------------
+
+    @overload
+    def on(
+        self, event: type[Event], listener: L, *, job: str | Callable[..., Any] | Job | None = None
+    ) -> L: ...
+    @overload
+    def on(
+        self,
+        event: type[Event],
+        listener: None = None,
+        *,
+        job: str | Callable[..., Any] | Job | None = None,
+    ) -> Callable[[L], L]: ...
+    def on(
+        self,
+        event: type[Event],
+        listener: Listener | None = None,
+        *,
+        job: str | Callable[..., Any] | Job | None = None,
+    ) -> Any:
+        """Call *listener*, sync or async, with each event of a type, and of its subclasses.
+
+        Also a decorator: ``@scheduler.on(Outcome)``. Events of an async listener are handled one
+        after the other. A listener that raises is logged and changes nothing.
+
+        Args:
+            event: The type; `Event` for all of them.
+            listener: A function of the event.
+            job: Only events of this job: a name, a function or a job.
+        """
+        if listener is None:
+            return lambda each: self.on(event, each, job=job)
+        self._engine.bus.subscribe(event, listener, None if job is None else _of_job(job))
+        return listener
+
+    def off(self, listener: Listener) -> bool:
+        """Never call *listener* again. Was it listening?"""
+        return self._engine.bus.unsubscribe(listener)
+
+    def events(self, *types: type[Event], size: int = 1_000) -> EventStream:
+        """Return the events from now on, for ``async for``; it ends when the scheduler has stopped.
+
+        Args:
+            types: Only these and their subclasses; default all.
+            size: How far a reader may be behind; then the oldest are dropped, and counted.
+        """
+        return EventStream(self._engine.bus, types or (Event,), size)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> SchedulerState:
+        """``new``, ``running``, ``paused``, ``draining``, ``stopped`` or ``failed``."""
+        return self._engine.state
+
+    @property
+    def queued(self) -> int:
+        """Runs that wait for a limit."""
+        return len(self._engine.dispatcher.queued)
+
+    @property
+    def running(self) -> int:
+        """Runs that have a task."""
+        return len(self._engine.dispatcher.tasks)
+
+    @property
+    def locker(self) -> Locker | None:
+        """The locker that jobs inherit."""
+        return self._base.locker
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The zone of triggers that have none."""
+        return self._engine.registry.timezone
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from."""
+        return self._engine.clock
+
+    async def start(self) -> None:
+        """Open the lockers and begin to fire, in this loop.
+
+        Raises:
+            SchedulerClosed: It runs already.
+            Exception: What a locker raised that cannot be opened.
+        """
+        await self._engine.start()
+
+    async def stop(self, *, drain: bool = True, timeout: Duration | None = None) -> DrainReport:
+        """Fire no more, let runs end, cancel those that do not, unlock everything, close what was opened.
+
+        Cancelling the caller leaves it going on. On a scheduler that does not run nothing happens.
+
+        Args:
+            drain: Whether to wait for runs before they are cancelled.
+            timeout: How long; None: `shutdown_timeout`.
+
+        Raises:
+            RunDeadlock: A run calls it, which it would have to wait for; see `request_stop`.
+        """
+        current = find_current()
+        if current is not None and current.job._engine is self._engine:
+            raise RunDeadlock("stop() from inside a run would wait for it: use request_stop()")
+        seconds = (
+            self._shutdown_timeout if timeout is None else microseconds(timeout, "timeout") / SECOND
+        )
+        return await self._engine.stop(drain_first=drain, timeout=seconds)
+
+    def request_stop(self) -> None:
+        """Let `serve` come to its end, as a signal does; the second time running jobs are cancelled."""
+        if self._stop_asked is None:
+            raise SchedulerClosed("nobody serves this scheduler: call stop()")
+        if self._stop_asked.is_set():
+            self._engine.hurry()
+        self._stop_asked.set()
+
+    def pause(self) -> None:
+        """Let nothing be due until `resume`; runs that go on are not touched."""
+        self._engine.in_loop(self._engine.pause)
+
+    def resume(self) -> None:
+        """Go on; what would have been due meanwhile is not made up for."""
+        self._engine.in_loop(self._engine.resume)
+
+    def health(self) -> Health:
+        """Return whether all is well, and what is not."""
+        return self._engine.health()
+
+    async def serve(self) -> None:
+        """Run until SIGTERM, SIGINT or `request_stop`, then drain; a second signal cancels at once.
+
+        Raises:
+            SchedulerFailed: The scheduler's own machinery has failed; at once.
+        """
+        self._stop_asked = asyncio.Event()
+        try:
+            with _signals(self.request_stop):
+                async with self:
+                    await _first(self._stop_asked, self._engine.failed)
+        finally:
+            self._stop_asked = None
+
+    def run(self) -> None:
+        """Block: `serve` in a loop of its own."""
+        asyncio.run(self.serve())
+
+    @asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[Mapping[str, Any]]:
+        """Run for as long as an ASGI application does: ``FastAPI(lifespan=scheduler.lifespan)``.
+
+        Requests find the scheduler as ``request.state.scheduler``.
+        """
+        async with self:
+            yield {"scheduler": self}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+        if error is None:
+            self._engine.raise_failure()
+
+    def __repr__(self) -> str:
+        return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
+
+    def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
+        """Return the checked options; jobs with the same options share one."""
+        given = {name: value for name, value in options.items() if name != "name"}
+        named = "name" in options
+        try:
+            key = frozenset((*given.items(), ("name", named)))
+            found = self._specs.get(key)
+        except TypeError:  # tags in a list, a locker without a hash
+            return resolve(self._base, given, named=named)
+        if found is None:
+            if len(self._specs) >= _REMEMBERED_SPECS:
+                self._specs.clear()
+            found = self._specs[key] = resolve(self._base, given, named=named)
+        return found
+
+
+def _base_spec(
+    locker: Locker | None, elector: Elector | None, options: JobOptions | None
+) -> JobSpec:
+    if options is not None and "name" in options:
+        raise TypeError(f"defaults must not have a name, got {options['name']!r}")
+    given = dict(options or {})
+    if locker is not None:
+        given["locker"] = locker
+    if elector is not None:
+        given["elector"] = elector
+    return defaults(JobSpec(), given)
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _check_limit(max_running: object) -> None:
+    if max_running is None:
+        return
+    if isinstance(max_running, bool) or not isinstance(max_running, int):
+        raise TypeError(f"max_running must be None or an int, got {max_running!r}")
+    if max_running < 1:
+        raise ValueError(f"max_running must be at least 1, got {max_running!r}")
+
+
+def _check_clock(clock: Clock | None) -> Clock:
+    if clock is None:
+        return SystemClock()
+    if not isinstance(clock, Clock):
+        raise TypeError(f"clock must have now() and monotonic(), got {clock!r}")
+    return clock
+
+
+def _of_job(wanted: str | Callable[..., Any] | Job) -> Callable[[Job], bool]:
+    if isinstance(wanted, str):
+        return lambda job: job.name == wanted
+    return lambda job: job is wanted or job.func == wanted
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for the first of several events."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+@contextmanager
+def _signals(call: Callable[[], None]) -> Iterator[None]:
+    """Call *call* on SIGTERM and SIGINT, where the loop can: in the main thread, not on Windows."""
+    loop = asyncio.get_running_loop()
+    taken: list[signal.Signals] = []
+    try:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, call)
+            taken.append(each)
+    except (NotImplementedError, RuntimeError, ValueError):
+        pass  # a thread, or Windows: Ctrl-C cancels the main task instead
+    try:
+        yield
+    finally:
+        for each in taken:
+            loop.remove_signal_handler(each)
