@@ -1,0 +1,150 @@
+"""The trunk of every built-in trigger: a value, integers inside, datetimes at the border."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from aiosched.moments import aware_us, from_us, to_us
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments that make an equal value again."""
+
+put = object.__setattr__
+"""Sets an attribute of a value while it is being made."""
+
+LAST_US = to_us(datetime.max.replace(tzinfo=UTC))
+"""The last moment a datetime can name; no occurrence lies after it."""
+
+
+class Value:
+    """Immutable, compared, hashed, shown and pickled by the arguments that made it."""
+
+    __slots__ = ()
+
+    def arguments(self) -> Arguments:
+        """Return the arguments that make an equal value; keywords at their default are left out."""
+        raise NotImplementedError
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be deleted")
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.arguments() == other.arguments()
+
+    def __hash__(self) -> int:
+        # Keywords stay out: some zones (dateutil's) cannot be hashed.
+        return hash((type(self), self.arguments()[0]))
+
+    def __repr__(self) -> str:
+        positional, keywords = self.arguments()
+        parts = [repr(part) for part in positional]
+        parts += [f"{name}={part!r}" for name, part in keywords.items()]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remake, (type(self), *self.arguments())
+
+
+class BaseTrigger(Value):
+    """A pure trigger: subclasses give `next_us`, everything else follows from it."""
+
+    __slots__ = ()
+
+    @property
+    def elapsed(self) -> bool:
+        """Whether occurrences are spaced from the job's start instead of being wall moments."""
+        return False
+
+    @property
+    def zone(self) -> tzinfo:
+        """The zone of the datetimes that `next_after` returns."""
+        return UTC
+
+    def next_us(self, us: int, /) -> int | None:
+        """Return the first occurrence strictly later than *us*; None: never again.
+
+        Both are microseconds since the Unix epoch.
+        """
+        raise NotImplementedError
+
+    def next_after(self, moment: datetime, /) -> datetime | None:
+        """Return the first occurrence strictly later than the aware *moment*, in `zone`.
+
+        None means never again, or not before the year 10000.
+
+        Raises:
+            ValueError: *moment* is naive.
+        """
+        try:
+            us = to_us(moment)
+        except TypeError:
+            us = aware_us(moment, "moment")  # says what is wrong with it
+        found = self.next_us(us)
+        if found is None:
+            return None
+        try:
+            return from_us(found, self.zone)
+        except OverflowError:
+            return None
+
+    def upcoming(self, us: int) -> Iterator[int]:
+        """Yield the occurrences strictly later than *us*, in microseconds."""
+        while (found := self.next_us(us)) is not None:
+            yield found
+            us = found
+
+    def bind(self, *, name: str, tz: tzinfo) -> BaseTrigger:  # noqa: ARG002 - subclasses use them
+        """Return the trigger that knows the job's name and the scheduler's zone."""
+        return self
+
+    def anchored(self, at_us: int) -> BaseTrigger:  # noqa: ARG002 - subclasses use it
+        """Return the trigger with its phase fixed at a moment, if it had none: else itself."""
+        return self
+
+
+class ZonedTrigger(BaseTrigger):
+    """A trigger that names instants: a zone only shows them.
+
+    Attributes:
+        zone: UTC, or the scheduler's zone once bound.
+    """
+
+    __slots__ = ("zone",)
+
+    zone: tzinfo
+
+    def bind(self, *, name: str, tz: tzinfo) -> Self:  # noqa: ARG002 - a subclass uses the name
+        """Return the trigger that gives its datetimes in *tz*."""
+        return self if tz is self.zone else self._in(tz)
+
+    def _in(self, tz: tzinfo) -> Self:
+        positional, keywords = self.arguments()
+        copy = type(self)(*positional, **keywords)
+        put(copy, "zone", tz)
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remake_in, (type(self), *self.arguments(), self.zone)
+
+
+def _remake(kind: type[Value], positional: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
+    return kind(*positional, **keywords)
+
+
+def _remake_in(
+    kind: type[Value], positional: tuple[Any, ...], keywords: dict[str, Any], zone: tzinfo
+) -> Value:
+    made = kind(*positional, **keywords)
+    put(made, "zone", zone)
+    return made

@@ -1,0 +1,199 @@
+"""Fixed intervals: `Every`, and `After` for a single delay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from math import inf
+from typing import Any
+
+from aiosched.durations import (
+    DAY,
+    HOUR,
+    MICROSECOND,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    WEEK,
+    Duration,
+)
+from aiosched.errors import InvalidTrigger
+from aiosched.moments import from_us
+from aiosched.triggers.base import LAST_US, Arguments, ZonedTrigger, put
+from aiosched.triggers.checks import duration_text, duration_us, moment_us, refuse
+from aiosched.triggers.once import Once
+
+_UNITS = {
+    "weeks": WEEK,
+    "days": DAY,
+    "hours": HOUR,
+    "minutes": MINUTE,
+    "seconds": SECOND,
+    "milliseconds": MILLISECOND,
+}
+_LONGEST = timedelta.max // timedelta(microseconds=1) // len(_UNITS)
+
+
+class Every(ZonedTrigger):
+    """A fixed interval.
+
+    Without *anchor* it counts elapsed time from the job's start, the first occurrence one interval
+    after it. With one, occurrences are *anchor* + k * interval for all integers k.
+
+    Args:
+        interval: The whole interval as a timedelta, seconds or text like ``"90s"``.
+        weeks, days, hours, minutes, seconds, milliseconds: Or its parts, added up.
+        anchor: An aware moment.
+
+    Raises:
+        InvalidTrigger: The interval is not positive, or the anchor is naive.
+    """
+
+    __slots__ = ("_anchor", "_interval")
+
+    _anchor: int | None
+    _interval: int
+
+    def __init__(  # noqa: PLR0913 - the parts of a timedelta
+        self,
+        interval: Duration | None = None,
+        /,
+        *,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        milliseconds: float = 0,
+        anchor: datetime | None = None,
+    ) -> None:
+        if interval is None:
+            parts = (weeks, days, hours, minutes, seconds, milliseconds)
+            try:
+                total = _total(*parts)
+            except TypeError:  # something that cannot be hashed, which cannot be a number either
+                total = _total.__wrapped__(*parts)
+        else:
+            _no_parts(interval, weeks, days, hours, minutes, seconds, milliseconds)
+            total = duration_us(interval, "interval")
+        put(self, "_interval", total)
+        put(self, "_anchor", None if anchor is None else moment_us(anchor, "anchor"))
+        put(self, "zone", UTC)
+
+    @property
+    def elapsed(self) -> bool:
+        """Whether it has no anchor, and so counts from the job's start."""
+        return self._anchor is None
+
+    @property
+    def interval_us(self) -> int:
+        """The interval in microseconds."""
+        return self._interval
+
+    def gap(self, index: int, /) -> int:  # noqa: ARG002 - every gap is the same
+        """Return the interval in microseconds."""
+        return self._interval
+
+    def next_us(self, us: int, /) -> int | None:
+        """Return the first occurrence strictly later than *us*; without anchor *us* + interval."""
+        interval, anchor = self._interval, self._anchor
+        found = us + interval if anchor is None else us + interval - (us - anchor) % interval
+        return found if found <= LAST_US else None
+
+    def anchored(self, at_us: int) -> Every:
+        """Return the same interval anchored at a moment: itself if it has an anchor."""
+        if self._anchor is not None:
+            return self
+        return _every(self._interval, at_us, self.zone)
+
+    def arguments(self) -> Arguments:
+        """Return the interval in the largest unit that divides it, and the anchor in UTC."""
+        keywords: dict[str, Any] = {} if self._anchor is None else {"anchor": from_us(self._anchor)}
+        for name, unit in _UNITS.items():
+            if self._interval % unit == 0:
+                return (), {name: self._interval // unit, **keywords}
+        return (duration_text(self._interval),), keywords
+
+    def _in(self, tz: tzinfo) -> Every:
+        return _every(self._interval, self._anchor, tz)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return (self._interval, self._anchor) == (other._interval, other._anchor)
+
+    def __hash__(self) -> int:
+        return hash((self._interval, self._anchor))
+
+
+class After(ZonedTrigger):
+    """One occurrence, so long after the job's start.
+
+    Asked as a pure trigger, which knows of no start, it names the moment plus the delay.
+    """
+
+    __slots__ = ("_delay",)
+
+    _delay: int
+
+    def __init__(self, delay: Duration, /) -> None:
+        put(self, "_delay", duration_us(delay, "after", minimum=0))
+        put(self, "zone", UTC)
+
+    @property
+    def elapsed(self) -> bool:
+        """Always: it counts from the job's start."""
+        return True
+
+    def gap(self, index: int, /) -> int | None:
+        """Return the delay before the first occurrence (index 0), None for any other."""
+        return self._delay if index == 0 else None
+
+    def next_us(self, us: int, /) -> int | None:
+        """Return *us* plus the delay, strictly later."""
+        found = us + max(self._delay, MICROSECOND)
+        return found if found <= LAST_US else None
+
+    def anchored(self, at_us: int) -> Once:
+        """Return the one moment that it means for a job that starts at *at_us*."""
+        return Once(from_us(at_us + self._delay)).bind(name="", tz=self.zone)
+
+    def arguments(self) -> Arguments:
+        """Return the delay as text."""
+        return (duration_text(self._delay),), {}
+
+
+def _every(interval: int, anchor: int | None, tz: tzinfo) -> Every:
+    made = object.__new__(Every)
+    put(made, "_interval", interval)
+    put(made, "_anchor", anchor)
+    put(made, "zone", tz)
+    return made
+
+
+@lru_cache(maxsize=256, typed=True)
+def _total(*parts: float) -> int:
+    """Return the parts' sum in microseconds; cached, so that equal intervals share one int."""
+    total = sum(map(_part, parts, _UNITS.items()))
+    if total < MICROSECOND:
+        raise InvalidTrigger(f"interval must be positive, got {_shown(parts)}")
+    return duration_us(timedelta(microseconds=total), "interval")
+
+
+def _part(part: float, unit: tuple[str, int]) -> int:
+    name, size = unit
+    if isinstance(part, bool) or not isinstance(part, (int, float)) or not 0 <= part < inf:
+        refuse(name, "be a number, finite and not negative", part)
+    if part * size > _LONGEST:
+        refuse(name, "be less than a billion days", part)
+    return round(part * size)
+
+
+def _no_parts(interval: Duration, *parts: float) -> None:
+    if any(parts):
+        raise InvalidTrigger(f"interval must be given once, got {interval!r} and {_shown(parts)}")
+
+
+def _shown(parts: tuple[float, ...]) -> str:
+    given = {name: part for name, part in zip(_UNITS, parts, strict=True) if part}
+    return ", ".join(f"{name}={part!r}" for name, part in given.items()) or "no duration"
