@@ -1,8 +1,8 @@
 """A locker of your own needs two methods: `python examples/own_locker.py`.
 
 This one makes a folder for each key, which only one process can do. It gives mutual exclusion and
-no more: it forgets which occurrences ran, and a killed holder leaves its folder behind. The lockers
-that come with aiosched do better on both.
+no more: it forgets which occurrences ran (the scheduler warns of that), and a killed holder leaves
+its folder behind. The lockers that come with aiosched do better on both.
 """
 
 from __future__ import annotations

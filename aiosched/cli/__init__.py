@@ -14,10 +14,11 @@ def main() -> None:
 
         sys.exit(run_app(sys.argv[1:]))
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED:
+        needed = (error.name or "").partition(".")[0]
+        if needed not in _NEEDED:
             raise
         print(
-            f"aiosched: the command line needs {error.name}; "
+            f"aiosched: the command line needs {needed}; "
             'install it with: pip install "aiosched-py[cli]"',
             file=sys.stderr,
         )

@@ -14,7 +14,7 @@ from datetime import datetime
 from aiosched.lockers.file import FileLocker
 from aiosched.model import Run
 from aiosched.scheduler import Scheduler
-from aiosched.triggers.interval import Every
+from aiosched.triggers import Every
 
 
 def main(locks: str) -> None:

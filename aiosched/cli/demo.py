@@ -22,7 +22,7 @@ from aiosched.cli._demo_fleet import Fleet
 from aiosched.cli._demo_screen import Scene, Screen, clock, name, screen_for
 from aiosched.cli._demo_tally import Report, Tally
 from aiosched.cli._mistake import Mistake
-from aiosched.triggers.interval import Every
+from aiosched.triggers import Every
 
 _TERMINATED = 128 + signal.SIGTERM
 _FRAME = 0.1

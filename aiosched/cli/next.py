@@ -15,7 +15,7 @@ from aiosched.cli._mistake import Mistake
 from aiosched.cli._show import distance, moment
 from aiosched.errors import InvalidTrigger
 from aiosched.protocols import Trigger
-from aiosched.triggers.cron import Cron
+from aiosched.triggers import Cron
 
 
 def next_occurrences(
@@ -32,7 +32,7 @@ def next_occurrences(
         raise Mistake(f"-n must be at least 1, got {count}")
     try:
         trigger = Cron(expression, tz=zone)
-        now = datetime.now(UTC)
+        now = datetime.now(UTC).replace(microsecond=0)  # intervals count from a whole second
         found = list(islice(_occurrences(trigger, now), count))
     except InvalidTrigger as error:
         raise Mistake(str(error)) from error
