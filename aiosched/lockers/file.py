@@ -1,0 +1,221 @@
+"""`FileLocker`: one directory, shared by the processes of one host. No server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiosched.durations import SECOND, Duration, microseconds
+from aiosched.errors import LockerUnavailable, UnfitStore
+from aiosched.lockers import _forks
+from aiosched.lockers._actor import Actor
+from aiosched.lockers._filestore import FileStore
+from aiosched.lockers._lease import HeldLock
+from aiosched.lockers._owner import HAS_FLOCK
+from aiosched.lockers._record import LockRecord
+from aiosched.lockers._requests import Look, Ping, Request, Survey
+from aiosched.lockers._worker import Worker
+from aiosched.model import Claim
+
+_CLOSING = 2.0
+"""Seconds that closing waits for the releases."""
+
+
+class FileLocker:
+    """Locks and claims that all processes of this host share.
+
+    A process that dies, however it dies, frees its locks at once. One that is stopped (SIGSTOP)
+    keeps them until it goes on or dies. A forked child holds nothing that its parent holds: the
+    child's copy is closed, and opens anew when it is used. Claims survive a killed process; a
+    power failure may take those of the last moments.
+
+    It opens itself when it is first used, and `aclose` then closes it.
+
+    Args:
+        path: A directory on a local file system, made with its parents when first used. It may
+            be shared by any number of lockers.
+        timeout: How long to wait for other processes that are writing.
+
+    Raises:
+        ValueError: *path* is an existing file.
+        NotImplementedError: This system has no `flock` (Windows).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout: Duration = 5.0) -> None:
+        if not HAS_FLOCK:
+            raise NotImplementedError("FileLocker needs flock, which this system does not have")
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - as it is now, links unresolved
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"path must be a directory, and {str(self.path)!r} is a file")
+        self._timeout = microseconds(timeout, "timeout", minimum=1) / SECOND
+        self._guard = threading.Lock()  # of what follows, as each loop may be in its own thread
+        self._users = 0
+        self._open: _Open | None = None
+        self._actors: dict[asyncio.AbstractEventLoop, Actor] = {}
+        _forks.register(self)
+
+    async def open(self) -> None:
+        """Get ready on the running loop; counted, so that schedulers may share a locker.
+
+        Raises:
+            UnfitStore: The path is on a network file system, cannot be made a directory, or holds
+                a file that is not ours. A store that is merely busy or full does not raise.
+        """
+        with self._guard:
+            self._users += 1
+        try:
+            await self._read(Ping)
+        except UnfitStore:
+            await self.aclose()
+            raise
+        except LockerUnavailable:
+            pass  # and so are the claims, until it is available
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """When the last user closes: give everything back and leave no thread and no file open."""
+        with self._guard:
+            self._users = max(self._users - 1, 0)
+            if self._users or self._open is None:
+                return
+            opened, self._open = self._open, None
+            actors, self._actors = self._actors, {}
+        try:
+            for loop, actor in actors.items():
+                if loop is not asyncio.get_running_loop():
+                    _soon(loop, actor.leave)
+            await actors[asyncio.get_running_loop()].close(_CLOSING)
+        finally:
+            opened.finalizer.detach()
+            await opened.worker.finish(opened.store.close, _CLOSING)
+
+    async def lock(self, key: str, /) -> HeldLock:
+        """Try once; never wait for the holder.
+
+        Raises:
+            LockHeld: Somebody else holds *key* now.
+            LockerUnavailable: The directory could not be used.
+        """
+        return await self._actor().claim(Claim(key))
+
+    async def claim(self, claim: Claim, /) -> HeldLock:
+        """Ask once for an occurrence; never wait for the holder.
+
+        Cancelled, it leaves no lock behind; the occurrence may be claimed all the same.
+
+        Raises:
+            LockHeld, AlreadyRan, Superseded, TooEarly, TooLate: No, and why.
+            LockerUnavailable: The directory could not be used.
+        """
+        return await self._actor().claim(claim)
+
+    async def last_claimed(self, key: str, /) -> datetime | None:
+        """Return the newest occurrence of *key* that was claimed, None when none is remembered.
+
+        Raises:
+            LockerUnavailable: The directory could not be used.
+        """
+        newest: datetime | None = await self._read(partial(Look, key))
+        return newest
+
+    async def records(self) -> list[LockRecord]:
+        """Return what is remembered, by key.
+
+        Raises:
+            LockerUnavailable: The directory could not be used.
+        """
+        records: list[LockRecord] = await self._read(Survey)
+        return records
+
+    # ── one actor for each loop, one store for all ────────────────────────────────────────────
+
+    def _actor(self) -> Actor:
+        loop = asyncio.get_running_loop()
+        with self._guard:
+            actor = self._actors.get(loop)
+            return self._new_actor(loop) if actor is None else actor
+
+    def _new_actor(self, loop: asyncio.AbstractEventLoop) -> Actor:
+        opened = self._open = self._open or self._start()
+        actor = Actor(partial(_perform, opened), name="aiosched-file-locker")
+        for gone in [each for each in self._actors if each.is_closed()]:
+            for release in self._actors.pop(gone).abandon():
+                actor.send(release)
+        self._actors[loop] = actor
+        return actor
+
+    def _start(self) -> _Open:
+        store = FileStore(self.path, self._timeout, _Weakly(self._lose_all))
+        worker = Worker("aiosched-file-locker")
+        return _Open(store, worker, weakref.finalize(self, _let_go, store, worker))
+
+    async def _read(self, request: Callable[[asyncio.Future[Any]], Request]) -> Any:
+        return await self._actor().read(request(asyncio.get_running_loop().create_future()))
+
+    def _lose_all(self, why: str) -> None:
+        # In the worker, whatever loop it works for. Without the guard: a fork that waits for the
+        # worker holds it.
+        for loop, actor in list(self._actors.items()):
+            _soon(loop, partial(actor.lose_all, why))
+
+    # ── forks ─────────────────────────────────────────────────────────────────────────────────
+
+    def before_fork(self) -> None:
+        """Have nothing half done in another thread."""
+        self._guard.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._guard.release()
+
+    def after_fork_in_child(self) -> None:
+        """Be as never opened; the locks are the parent's."""
+        for actor in self._actors.values():
+            actor.abandon()
+        if self._open is not None:
+            self._open.finalizer.detach()
+        self._users, self._open, self._actors = 0, None, {}
+        self._guard.release()
+
+
+class _Open(NamedTuple):
+    store: FileStore
+    worker: Worker
+    finalizer: weakref.finalize[..., FileLocker]
+
+
+class _Weakly:
+    """Calls a method of what still lives; keeps nothing alive."""
+
+    def __init__(self, method: Callable[[str], object]) -> None:
+        self._method = weakref.WeakMethod(method)
+
+    def __call__(self, why: str) -> None:
+        if (method := self._method()) is not None:
+            method(why)
+
+
+async def _perform(opened: _Open, batch: Sequence[Request]) -> list[object]:
+    return await opened.worker.run(partial(opened.store.perform, batch))
+
+
+def _let_go(store: FileStore, worker: Worker) -> None:
+    """Free everything after a locker that nobody closed."""
+    if worker.is_started:
+        worker.submit(store.close)
+        worker.stop(_CLOSING)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    with suppress(RuntimeError):  # that loop is closed, so that nobody there wants to know
+        loop.call_soon_threadsafe(call)
