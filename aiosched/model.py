@@ -159,7 +159,26 @@ class JobLike(Protocol):
     def draining(self) -> bool: ...
 
 
-class Run:
+class _Rare:
+    """What most runs never change: read from the class, and kept in a dict that few runs have."""
+
+    __slots__ = ()
+
+    attempt: int = 1
+    delivery_attempt: int = 1
+    fence: int | None = None
+    lock: Lock | None = None
+
+    _error: BaseException | None = None
+    _refusal: Refusal | None = None
+    _stopping: asyncio.Event | None = None
+    _origin: Run | None = None  # the run that waits for this one
+    _granted: Any = None  # a lock that came with the run (a redelivery)
+    _lock_lost: bool = False
+    _backlog: bool = False  # one of several made up for in a row: queues without a bound
+
+
+class Run(_Rare):
     """One execution of a job, from the moment it is due to its outcome.
 
     Attributes:
@@ -172,64 +191,44 @@ class Run:
         lock: The lock that is held; None without one.
     """
 
+    # One is made for every occurrence: slots for what each run sets, and no more.
     __slots__ = (
+        "__dict__",
         "__weakref__",
-        "_backlog",
         "_began",
         "_ended",
-        "_error",
-        "_granted",
+        "_entered",
         "_holds",
-        "_lock_lost",
         "_offset",
-        "_origin",
-        "_refusal",
         "_status",
-        "_stopping",
         "_task",
         "_told",
         "_value",
         "_waiter",
         "_wake_us",
-        "attempt",
         "cause",
-        "delivery_attempt",
         "due_us",
-        "fence",
         "job",
-        "lock",
         "number",
     )
 
     def __init__(self, job: Any, due_us: int, wake_us: int, number: int, cause: Cause) -> None:
         self.job = job
-        self.number = number
-        self.attempt = 1
-        self.delivery_attempt = 1
-        self.cause = cause
-        self.fence: int | None = None
-        self.lock: Lock | None = None
         self.due_us = due_us
-        # The rest is the engine's. Plus `_offset`, monotonic microseconds are wall microseconds.
+        self.number = number
+        self.cause = cause
+        # The rest is the engine's.
         self._wake_us = wake_us  # due plus jitter: lateness counts from here
-        self._began: int | None = None
-        self._ended = 0
-        self._offset = 0
         self._status: Status | None = None
         self._value: Any = None
-        self._error: BaseException | None = None
-        self._refusal: Refusal | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stopping: asyncio.Event | None = None
+        self._entered = False  # its task has had its first step
+        self._told = False  # its outcome has been published
+        self._began: int | None = None  # monotonic; plus `_offset` the wall clock, as `_ended`
+        self._ended = 0
+        self._offset = 0
         self._waiter: asyncio.Future[Any] | None = None
-        self._origin: Run | None = None  # the run that waits for this one
-        self._granted: Any = None  # a lock that came with the run (a redelivery)
-        self._holds: list[asyncio.Future[Any]] | None = (
-            None  # what must end before the gates are left
-        )
-        self._lock_lost = False
-        self._told = False  # the outcome has been published
-        self._backlog = False  # one of several made up for in a row: queues without a bound
+        self._holds: list[asyncio.Future[Any]] | None = None  # what ends before gates are left
 
     @property
     def due_at(self) -> datetime:

@@ -79,7 +79,7 @@ class Scheduler(Registrar):
         _check_choice("on_failure", on_failure, ("raise", "exit"))
         _check_limit(max_running)
         self._base = _base_spec(locker, elector, defaults)
-        self._specs: dict[frozenset[tuple[str, Any]], JobSpec] = {}
+        self._specs: dict[Any, JobSpec] = {}
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
         self.instance = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
@@ -383,18 +383,25 @@ class Scheduler(Registrar):
 
     def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
         """Return the checked options; jobs with the same options share one."""
-        given = {name: value for name, value in options.items() if name != "name"}
         named = "name" in options
-        try:
+        if len(options) == named:
+            key: Any = named
+        else:
+            given = {name: value for name, value in options.items() if name != "name"}
             key = frozenset((*given.items(), ("name", named)))
+        try:
             found = self._specs.get(key)
         except TypeError:  # tags in a list, a locker without a hash
-            return resolve(self._base, given, named=named)
+            return self._resolve(options, named=named)
         if found is None:
             if len(self._specs) >= _REMEMBERED_SPECS:
                 self._specs.clear()
-            found = self._specs[key] = resolve(self._base, given, named=named)
+            found = self._specs[key] = self._resolve(options, named=named)
         return found
+
+    def _resolve(self, options: Mapping[str, Any], *, named: bool) -> JobSpec:
+        given = {name: value for name, value in options.items() if name != "name"}
+        return resolve(self._base, given, named=named)
 
 
 def _base_spec(

@@ -61,9 +61,14 @@ class Admission:
         Whoever was let in must `leave`.
         """
         job: JobRecord = run.job
-        limit = job._spec.max_instances
         runs = job._runs
-        if runs is not None and limit is not None and len(runs) >= limit:
+        if runs is None:
+            if self.max_running is None or self.running < self.max_running:
+                self.running += 1
+                job._runs = {run: None}
+                go(run)
+                return None
+        elif (limit := job._spec.max_instances) is not None and len(runs) >= limit:
             return self._overlap(run, go)
         return self._take(run, go)
 

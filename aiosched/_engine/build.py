@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine import timing
 from aiosched._engine.attempts import with_attempts
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aiosched.executors import ProcessExecutor, ThreadExecutor
     from aiosched.options import JobSpec
 
+_REMEMBERED: Final = 512  # calls of functions without arguments, shared by their jobs
+
 
 @dataclass(frozen=True, slots=True)
 class Shop:
@@ -34,6 +36,7 @@ class Shop:
     timezone: tzinfo
     threads: ThreadExecutor
     processes: ProcessExecutor
+    calls: dict[Any, tuple[Call, Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,27 @@ def trigger_for(trigger: Any, name: str, spec: JobSpec, zone: tzinfo) -> Any:
     return bound
 
 
-def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, dict[str, Any]]:
+def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:
     """Return what the runner awaits, and the arguments by parameter.
 
     Raises:
         TypeError: The arguments do not fit the function, or the executor does not.
     """
+    if work.args or work.kwargs:
+        return _make_call(work, spec, shop)
+    key = (work.func, spec.executor, spec.timeout, spec.retry)
+    try:
+        found = shop.calls.get(key)
+    except TypeError:  # something of the user's that has no hash
+        return _make_call(work, spec, shop)
+    if found is None:
+        if len(shop.calls) >= _REMEMBERED:
+            shop.calls.clear()
+        found = shop.calls[key] = _make_call(work, spec, shop)
+    return found
+
+
+def _make_call(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:
     function = function_of(work.func)
     args, kwargs, arguments = function.bind(work.args, work.kwargs or {})
     call = _plain_call(function, args, kwargs, spec, shop)

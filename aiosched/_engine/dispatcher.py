@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import sys
 from asyncio import Task
 from collections.abc import Awaitable, Callable
 from contextvars import Context
@@ -67,7 +68,7 @@ class Dispatcher:
             max_running, skip_when_full=skip_when_full, refuse=self._refuse_queued
         )
         self.runner = Runner(self)
-        self.tasks: dict[Task[None], Run] = {}
+        self.tasks: dict[Run, Task[None]] = {}  # every run that has one; asyncio's own are weak
         self.postponed: set[Run] = set()
         self.prioritised = 0  # jobs with a priority other than 0
         self._on_idle = on_idle
@@ -78,6 +79,7 @@ class Dispatcher:
         self._seq = 0
         self._turns: dict[Run, asyncio.Future[Refusal | None]] = {}
         self._continuing = False
+        self._unentered: list[Run] = []
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
 
@@ -151,9 +153,9 @@ class Dispatcher:
 
     def cancel_runs(self, job: JobRecord, why: str) -> None:
         """Cancel every run of *job* that has a task."""
-        for run in tuple(self.tasks.values()):
-            if run.job is job and run._task is not None:
-                run._task.cancel(why)
+        for run, task in tuple(self.tasks.items()):
+            if run.job is job:
+                task.cancel(why)
 
     @property
     def queued(self) -> tuple[Run, ...]:
@@ -240,9 +242,24 @@ class Dispatcher:
         work = runner.conduct(run) if job._gates is None else runner.perform(run)
         context = job._spec.context or self._context
         task: Task[None] = Task(work, loop=self._loop, name=job.name, context=context.copy())
-        run._task = task
-        self.tasks[task] = run
-        task.add_done_callback(self._settle, context=self._context)
+        run._task = self.tasks[run] = task
+        self._unentered.append(run)
+        if len(self._unentered) == 1:
+            self._loop.call_soon(self._check_entered, context=self._context)
+
+    def _check_entered(self) -> None:
+        """Settle runs whose task was cancelled before its first step, which runs no line of theirs.
+
+        One such look at all that began in a loop's turn is much cheaper than a callback for each.
+        """
+        runs = self._unentered
+        if not runs[-1]._entered and not _is_done(runs[-1]):
+            self._loop.call_soon(self._check_entered, context=self._context)
+            return
+        self._unentered = []
+        for run in runs:
+            if not run._entered:
+                self.settle(run)
 
     def started(self, run: Run) -> Refusal | None:
         """Count and publish the start, unless the job has had all its runs."""
@@ -314,47 +331,49 @@ class Dispatcher:
 
     # -- outcome --------------------------------------------------------------------------------
 
-    def settled_early(self, run: Run) -> None:
-        """Publish the outcome of a run whose thread still goes on."""
-        if run._status is None:
-            run._status = Status.CANCELLED
-        self._tell(run)
-
     def conclude(self, run: Run, status: Status, refusal: Refusal | None) -> None:
         """End a run that never had a task."""
         run._status = status
         run._refusal = refusal
         run._ended = self.monotonic()
-        self._tell(run)
+        self.tell(run)
         self._rest(run.job)
 
-    def _settle(self, task: Task[None]) -> None:
-        """The task is done, whichever way: the slots are free, and the outcome is told."""
+    def settle(self, run: Run) -> None:
+        """Free the slots of a run that has left its gates, and publish its outcome.
+
+        The last thing that its task does.
+        """
         try:
-            run = self.tasks.pop(task)
+            del self.tasks[run]
             run._task = None
-            self._read_end(task, run)
             job: JobRecord = run.job
+            if run._status is None:
+                self._read_failure(run)
             if job._runs is not None and run in job._runs:
                 self.admission.leave(run)
             if not run._told:
-                self._tell(run)
+                self.tell(run)
             if job._at == IDLE:
                 self._rest(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
             self._on_failure(error)
 
-    def _read_end(self, task: Task[None], run: Run) -> None:
-        error = None if task.cancelled() else task.exception()
-        if run._status is None:
-            run._ended = self.monotonic()
-            run._status = Status.CANCELLED if error is None else Status.FAILED
+    def _read_failure(self, run: Run) -> None:
+        """A run that has no end was cancelled before its start, or our own code has raised in its task."""
+        error = sys.exception()
+        if isinstance(error, Exception):
+            run._status = Status.FAILED
             run._error = error
-        if error is not None and error is not run._error:
             self._on_failure(error)
 
-    def _tell(self, run: Run) -> None:
+    def tell(self, run: Run) -> None:
+        """Publish the outcome of a run, which need not have left its gates."""
         job: JobRecord = run.job
+        if run._status is None:
+            run._status = Status.CANCELLED
+        if run._ended == 0:
+            run._ended = self.monotonic()
         run._told = True
         run._offset = self.planner.offset
         job._last = run
@@ -382,6 +401,10 @@ class Dispatcher:
 
     def _wall(self) -> int:
         return self.monotonic() + self.planner.offset
+
+
+def _is_done(run: Run) -> bool:
+    return run._task is None or run._task.done()
 
 
 def _log_failure(run: Run) -> None:

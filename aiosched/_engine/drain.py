@@ -40,15 +40,15 @@ class DrainReport:
 async def drain(dispatcher: Dispatcher, timeout: float) -> DrainReport:
     """Bring every run to its end within *timeout* seconds, and a few more for the cancelled."""
     cancelled = _dismiss_waiting(dispatcher)
-    going_on = [run for run in dispatcher.tasks.values() if run not in cancelled]
+    going_on = [run for run in dispatcher.tasks if run not in cancelled]
     for run in going_on:
         if run._stopping is not None:
             run._stopping.set()
     await _until(dispatcher, _nothing, timeout)
-    late = [run for run in dispatcher.tasks.values() if not run._told]
-    _cancel(dispatcher.tasks.values())
+    late = [run for run in dispatcher.tasks if not run._told]
+    _cancel(dispatcher.tasks)
     await _until(dispatcher, _only_threads, _AFTER_CANCEL)
-    abandoned = list(dispatcher.tasks.values())
+    abandoned = list(dispatcher.tasks)
     _give_up(abandoned)
     if abandoned:
         await _until(dispatcher, _nothing, 0.1)
@@ -79,7 +79,7 @@ def _nothing(dispatcher: Dispatcher) -> bool:
 
 
 def _only_threads(dispatcher: Dispatcher) -> bool:
-    return all(run._holds for run in dispatcher.tasks.values())
+    return all(run._holds for run in dispatcher.tasks)
 
 
 async def _until(
@@ -91,7 +91,7 @@ async def _until(
     await asyncio.sleep(0)  # what was cancelled has its turn
     while not over(dispatcher) and (left := until - loop.time()) > 0:
         await asyncio.wait(
-            tuple(dispatcher.tasks), timeout=left, return_when=asyncio.FIRST_COMPLETED
+            tuple(dispatcher.tasks.values()), timeout=left, return_when=asyncio.FIRST_COMPLETED
         )
 
 

@@ -177,7 +177,7 @@ class Engine:
 
     def hurry(self) -> None:
         """Cancel what a drain is waiting for."""
-        for task in tuple(self.dispatcher.tasks):
+        for task in tuple(self.dispatcher.tasks.values()):
             task.cancel("told to stop at once")
 
     def pause(self) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from aiosched._engine.bus import Bus
 from aiosched._engine.current import set_current
 from aiosched._engine.attempts import TimedOut, held_work
 from aiosched.errors import LockLost
@@ -21,13 +22,18 @@ class Host(Protocol):
     """What the runner needs of the dispatcher."""
 
     monotonic: Callable[[], int]
+    bus: Bus
 
     def started(self, run: Run) -> Refusal | None:
         """Count and publish the start, unless the job has had all its runs."""
         ...
 
-    def settled_early(self, run: Run) -> None:
-        """Publish the outcome of a run whose thread still goes on."""
+    def tell(self, run: Run) -> None:
+        """Publish the outcome of a run, which need not have left its gates."""
+        ...
+
+    def settle(self, run: Run) -> None:
+        """Free the slots of a run that has left its gates, and publish its outcome."""
         ...
 
     async def postpone(self, run: Run, until: Postponed) -> Refusal | None:
@@ -36,35 +42,45 @@ class Host(Protocol):
 
 
 class Runner:
-    """Carries out runs, each in a task of its own."""
+    """Carries out runs, each in a task of its own, which settles its run before it ends."""
 
-    __slots__ = ("_host", "_monotonic")
+    __slots__ = ("_bus", "_host", "_monotonic", "_settle", "_started")
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._bus = host.bus
+        self._started = host.started
+        self._settle = host.settle
         self._monotonic = host.monotonic
 
     async def conduct(self, run: Run) -> None:
-        """Start the run and call its function; all there is to a run without gates."""
+        """Start the run and call its function: all there is to a run without asynchronous gates."""
+        run._entered = True
         set_current(run)
-        refusal = self._host.started(run)
-        if refusal is not None:
-            return self._refuse(run, refusal)
-        run._began = self._monotonic()
+        job = run.job
         try:
-            run._value = await run.job._call(run)
-        except BaseException as error:  # noqa: BLE001 - the border to the user's function
-            self._end_by(run, error)
-        else:
-            run._status = Status.SUCCEEDED
-            run._ended = self._monotonic()
-        finally:
-            if run._holds:
+            if job._spec.max_runs is None and not self._bus.wants_started:
+                job._started += 1
+            elif (refusal := self._started(run)) is not None:
+                return self._refuse(run, refusal)
+            run._began = self._monotonic()
+            try:
+                run._value = await job._call(run)
+            except BaseException as error:  # noqa: BLE001 - the border to the user's function
+                self._end_by(run, error)
+            else:
+                run._status = Status.SUCCEEDED
+                run._ended = self._monotonic()
+            if run._holds is not None:
                 await self._keep_slots(run)
+        finally:
+            if job._gates is None:
+                self._settle(run)
         return None
 
     async def perform(self, run: Run) -> None:
         """Carry out a run: through its gates, as often as a store postpones it."""
+        run._entered = True
         set_current(run)
         try:
             while (postponed := await self._pass(run)) is not None:
@@ -72,7 +88,10 @@ class Runner:
                 if refusal is not None:
                     return self._refuse(run, refusal)
         finally:
-            await _give_back(run)
+            try:
+                await _give_back(run)
+            finally:
+                self._settle(run)
         return None
 
     async def _pass(self, run: Run) -> Postponed | None:
@@ -133,7 +152,7 @@ class Runner:
 
     async def _keep_slots(self, run: Run) -> None:
         """Give the outcome now, and stay within the gates until the threads of the run have ended."""
-        self._host.settled_early(run)
+        self._host.tell(run)
         await held_work(run)
 
 

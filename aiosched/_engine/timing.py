@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import aware_us, from_us
-from aiosched.protocols import BindableTrigger, Trigger
+from aiosched.protocols import Trigger
+from aiosched.triggers.base import BaseTrigger
 from aiosched.triggers.interval import After
 
 
@@ -50,12 +51,12 @@ def bind(trigger: Any, *, name: str, tz: tzinfo) -> Any:
     Raises:
         TypeError: It is no trigger.
     """
+    if isinstance(trigger, BaseTrigger):
+        return trigger.bind(name=name, tz=tz)
     if isinstance(trigger, type) or not callable(getattr(trigger, "next_after", None)):
         raise TypeError(f"trigger must have next_after(moment), got {trigger!r}")
-    bound = trigger.bind(name=name, tz=tz) if isinstance(trigger, BindableTrigger) else trigger
-    if not callable(getattr(bound, "next_us", None)):
-        return Adapted(bound)
-    return bound
+    bound = trigger.bind(name=name, tz=tz) if hasattr(trigger, "bind") else trigger
+    return bound if callable(getattr(bound, "next_us", None)) else Adapted(bound)
 
 
 def counts_elapsed(trigger: Any) -> bool:
