@@ -62,12 +62,16 @@ def _read(value: Duration, argument: str) -> int:
         raise TypeError(
             f"{argument} must be seconds, a timedelta or text like '90s', got {value!r}"
         )
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{argument} must be finite, got {value!r}")
-    return round(value * SECOND)
+    return _rounded(value * SECOND)
 
 
 def _parse(text: str, argument: str) -> int:
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{argument} must look like '90s' or '1h30m', got {text!r}")
-    return round(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    return _rounded(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+
+
+def _rounded(micros: float) -> int:
+    return round(max(-1, min(micros, _LONGEST + 1)))  # both ends are refused by whoever asked

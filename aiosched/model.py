@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,8 @@ from aiosched.moments import aware_us, from_us
 
 if TYPE_CHECKING:
     from aiosched.protocols import Lock
+
+_LARGEST_FACTOR = 1e15
 
 
 class Cause(StrEnum):
@@ -86,8 +89,10 @@ class Retry:
             raise TypeError(f"attempts must be an int, got {self.attempts!r}")
         if self.attempts < 1:
             raise ValueError(f"attempts must be at least 1, got {self.attempts!r}")
-        if not self.backoff >= 1:
-            raise ValueError(f"backoff must be at least 1, got {self.backoff!r}")
+        if isinstance(self.backoff, bool) or not isinstance(self.backoff, (int, float)):
+            raise TypeError(f"backoff must be a number, got {self.backoff!r}")
+        if not 1 <= self.backoff < math.inf:
+            raise ValueError(f"backoff must be at least 1 and finite, got {self.backoff!r}")
         on = self.on if isinstance(self.on, tuple) else (self.on,)
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in on):
             raise TypeError(f"on must be exception types, got {self.on!r}")
@@ -99,11 +104,16 @@ class Retry:
 
     def delay_before(self, attempt: int, share: float) -> float:
         """Return seconds to wait before *attempt* (2, 3, …); *share* in [0, 1) of the jitter is added."""
-        exponent = min(attempt - 2, 64)
-        wait = microseconds(self.delay, "delay") * self.backoff**exponent
+        wait = microseconds(self.delay, "delay") * _power(self.backoff, attempt - 2)
         if self.max_delay is not None:
             wait = min(wait, microseconds(self.max_delay, "max_delay"))
         return (wait + microseconds(self.jitter, "jitter") * share) / SECOND
+
+
+def _power(backoff: float, exponent: int) -> float:
+    """Return *backoff* to the *exponent*, up to a factor that makes a century of a microsecond."""
+    grown = math.log(backoff) * exponent
+    return backoff**exponent if grown < math.log(_LARGEST_FACTOR) else _LARGEST_FACTOR
 
 
 DEFAULT_KEEP = 7 * DAY
