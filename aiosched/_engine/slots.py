@@ -1,19 +1,37 @@
-"""What a slot of the wheel may be besides one entry or a list of them: split, or left by somebody."""
+"""What a slot of the wheel holds that is more than a list: finer slots, or a crowd with gaps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heappop
 from typing import Any, Final, Generic, TypeVar
 
 E = TypeVar("E")
 
-_FEW: Final = 16  # gone entries that are not worth a look
+_FEW: Final = 16  # dead references that are not worth a look
 
 
 class Rung(dict[int, Any]):
-    """A slot that was split: the finer slots in it, by their number."""
+    """A slot that was split: the finer slots in it that are in use, by their number.
 
-    __slots__ = ()
+    Attributes:
+        order: A heap of their numbers. Some may be dead, but not much more than half of them.
+    """
+
+    __slots__ = ("order",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[int] = []
+
+    def close(self, key: int) -> None:
+        """Remove a slot."""
+        del self[key]
+        order = self.order
+        if order[0] == key:
+            heappop(order)
+        elif len(order) > 2 * len(self) + _FEW:
+            order[:] = sorted(self)
 
 
 class Bucket(Generic[E]):

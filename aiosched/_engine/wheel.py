@@ -2,19 +2,21 @@
 
 Time is cut into slots that exist only while somebody is in them. A slot that has grown large, or
 whose turn it is, is split into finer slots, down to single microseconds, where the entries wait in
-the order in which they came. So there are few slots far away, at 8 bytes an entry, and exact moments
-nearby; nothing is sorted but the starts of the slots, in a heap. No slot has a container for each of
-its entries, so that a million of them give the garbage collector only some lists to trace.
+the order in which they came. So there are few slots far away, at 8 bytes an entry, and exact
+moments nearby, and nothing is sorted but the numbers of the slots. No slot has a container for each
+of its entries: a million of them give the garbage collector only some lists to trace.
 
 These are the rungs of the ladder queue (Tang, Goh and Thng, "Ladder queue: an O(1) priority queue
 structure for large-scale discrete event simulation", ACM TOMACS 15(3), 2005), made wherever entries
 crowd instead of in front only.
 """
 
+# ruff: noqa: SLF001 - an entry's `_at` is the wheel's to write
+
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from aiosched._engine.slots import Bucket, Rung
@@ -23,7 +25,6 @@ IDLE: Final = -1
 """The `_at` of an entry that is in no wheel. Every other integer is a moment, this one is none."""
 
 _LARGE: Final = 1024  # entries; to move so many takes some 0.3 ms
-_SLACK: Final = 64  # dead starts that are not worth a look
 
 
 class Entry(Protocol):
@@ -39,20 +40,19 @@ E = TypeVar("E", bound=Entry)
 class Wheel(Generic[E]):
     """Entries by the moment at which they are due, earliest first, then in the order of `add`.
 
-    Every step is O(1) but for the heap of the slots' starts, and none takes longer than splitting a
-    slot. Which clock the moments are on is the caller's business.
+    Every step is O(1) but for the heaps of the slots' numbers, and none takes longer than splitting
+    a slot. Which clock the moments are on is the caller's business.
     """
 
-    __slots__ = ("_leaves", "_live", "_root", "_starts")
+    __slots__ = ("_live", "_made", "_root")
 
     _SHIFTS: ClassVar[tuple[int, ...]]
     """The widths of slots from coarse to fine, as powers of two; the last is 0."""
 
     def __init__(self) -> None:
         self._root = Rung()
-        self._starts: list[int] = []  # a heap: of each leaf the start, and dead ones
-        self._leaves = 0  # slots that are not split: one entry, a list or a bucket
         self._live = 0
+        self._made = 0  # slots that `add` ever made: only a new one can become the first
 
     def __len__(self) -> int:
         return self._live
@@ -64,6 +64,7 @@ class Wheel(Generic[E]):
         entry._at = at
         self._live += 1
         slots = self._root
+        slot: Any
         for shift in self._SHIFTS:  # `_find`, without the call
             slot = slots.get(key := at >> shift)
             if (kind := type(slot)) is not Rung:
@@ -75,24 +76,26 @@ class Wheel(Generic[E]):
                 self._split(slots, key, shift)
         elif slot is None:
             slots[key] = entry
-            self._leaves += 1
-            heappush(self._starts, key << shift)
+            heappush(slots.order, key)
+            self._made += 1
         else:
             slots[key] = [slot, entry]
 
     def discard(self, entry: E) -> None:
         """Take *entry* out, if it is in."""
-        if entry._at == IDLE:
+        at = entry._at
+        if at == IDLE:
             return
-        slots, key, shift, slot = self._find(entry._at)
         entry._at = IDLE
         self._live -= 1
-        if slot is entry:
-            return self._drop(slots, key, shift)
-        if type(slot) is list:
-            slot = slots[key] = Bucket(slot)
-        slot.remove(entry)
-        return None if slot else self._drop(slots, key, shift)
+        slots, key, slot = self._find(at)
+        if slot is not entry:
+            if type(slot) is list:
+                slot = slots[key] = Bucket(slot)
+            slot.remove(entry)
+            if slot:
+                return
+        self._close(slots, key, at)
 
     def next_at(self) -> int | None:
         """Return the earliest moment at which an entry is due, None without entries."""
@@ -110,86 +113,80 @@ class Wheel(Generic[E]):
             kind = type(slot)
             if kind is list or kind is Bucket:
                 yield from self._take_crowd(slots, at)
-            elif shift:
-                self._drop(slots, key, shift)
+            elif shift == 0:
+                yield from self._take_singles(slots, now)
+            else:
+                self._close(slots, key, at)
                 self._live -= 1
                 slot._at = IDLE
                 yield slot
-            else:
-                yield from self._take_singles(slots, now)
 
     def entries(self) -> Iterator[E]:
         """Yield who is in, in no order. Nothing may be added or discarded meanwhile."""
-        for _, slot in self._walk(self._root):
-            if type(slot) is list or type(slot) is Bucket:
-                yield from slot
-            else:
-                yield slot
+        return self._walk(self._root)
 
     # -- taking out -----------------------------------------------------------------------------
-    # After each `yield` the world may be another one: what was looked up before is stale, or it is
-    # proven by the first start, or it is a slot that was emptied and so gives nothing more.
+    # At each `yield` anything may happen. So these stop when a slot was made, which may be earlier
+    # than theirs; and a slot that others have emptied meanwhile gives nothing more.
 
     def _take_crowd(self, slots: Rung, at: int) -> Iterator[E]:
-        """Take out the entries of the microsecond *at* as long as it is the first."""
+        """Take out the entries of the microsecond *at*, which is the first."""
         crowd = slots[at]
         bucket = slots[at] = Bucket(crowd) if type(crowd) is list else crowd
-        rest, gone, starts = bucket.rest, bucket.gone, self._starts
-        while rest and starts[0] == at:
+        rest, gone, made = bucket.rest, bucket.gone, self._made
+        while rest and self._made == made:
             entry: E = rest.pop()
             if (gone or not rest) and not bucket.settle():
-                self._drop(slots, at, 0)
+                self._close(slots, at, at)
             self._live -= 1
             entry._at = IDLE
             yield entry
 
     def _take_singles(self, slots: Rung, now: int) -> Iterator[E]:
-        """Take out entries that are alone in their microsecond, as long as they are in *slots*."""
-        starts = self._starts
-        while starts and (at := starts[0]) <= now:
+        """Take out those of *slots*, microseconds and the first, who are alone in theirs."""
+        order, made = slots.order, self._made
+        while order and self._made == made and (at := order[0]) <= now:
             entry = slots.get(at)
             kind = type(entry)
             if entry is None or kind is list or kind is Bucket:
                 return
-            del slots[at]  # `_drop`, without the call
-            heappop(starts)
-            self._leaves -= 1
+            self._close(slots, at, at)
             self._live -= 1
-            if not slots:
-                self._prune(self._root, at, 0)
             entry._at = IDLE
             yield entry
 
     # -- slots ----------------------------------------------------------------------------------
 
-    def _find(self, at: int) -> tuple[Rung, int, int, Any]:
-        """Return the leaf of *at*: where it is, its number there, its shift and what it holds."""
+    def _find(self, at: int) -> tuple[Rung, int, Any]:
+        """Return the slot of *at* that is not split: where it is, its number, what it holds."""
         slots = self._root
         for shift in self._SHIFTS:
             slot = slots.get(key := at >> shift)
             if type(slot) is not Rung:
                 break
             slots = slot
-        return slots, key, shift, slot
+        return slots, key, slot
 
     def _head(self) -> tuple[int, Rung, int, int, Any] | None:
-        """Return the first moment and its leaf, which is split until the moment is known."""
-        starts = self._starts
-        while starts:
-            slots, key, shift, slot = self._find(starts[0])
+        """Return the first moment and its slot, which is split until the moment is known."""
+        if not self._live:
+            return None
+        slots = self._root
+        for shift in self._SHIFTS:
+            order = slots.order
+            while (slot := slots.get(key := order[0])) is None:
+                heappop(order)
             kind = type(slot)
-            if slot is None:
-                heappop(starts)
+            if kind is Rung:
+                slots = slot
             elif kind is not list and kind is not Bucket:
                 return slot._at, slots, key, shift, slot
             elif shift:
-                self._split(slots, key, shift)
-            else:
-                return key, slots, key, shift, slot
-        return None
+                slots = self._split(slots, key, shift)
+        return key, slots, key, shift, slot
 
-    def _split(self, slots: Rung, key: int, shift: int) -> None:
-        """Part a crowded leaf into slots of the next finer width."""
+    def _split(self, slots: Rung, key: int, shift: int) -> Rung:
+        """Part a crowded slot into slots of the next finer width."""
         finer = self._SHIFTS[self._SHIFTS.index(shift) + 1]
         rung = Rung()
         for entry in slots[key]:
@@ -201,24 +198,15 @@ class Wheel(Generic[E]):
                 there.append(entry)
             else:
                 rung[number] = [there, entry]
+        rung.order = sorted(rung)
         slots[key] = rung
-        self._leaves += len(rung) - 1
-        for number in rung:
-            heappush(self._starts, number << finer)
+        return rung
 
-    def _drop(self, slots: Rung, key: int, shift: int) -> None:
-        """Remove an empty leaf, and the rungs that lead to nothing else."""
-        del slots[key]
-        self._leaves -= 1
-        start = key << shift
-        starts = self._starts
-        if starts[0] == start:
-            heappop(starts)
-        elif len(starts) > 2 * self._leaves + _SLACK:
-            starts[:] = [start for start, _ in self._walk(self._root)]
-            heapify(starts)
+    def _close(self, slots: Rung, key: int, at: int) -> None:
+        """Remove an empty slot, and the rungs that lead to nothing else."""
+        slots.close(key)
         if not slots:
-            self._prune(self._root, start, 0)
+            self._prune(self._root, at, 0)
 
     def _prune(self, slots: Rung, at: int, depth: int) -> None:
         """Remove the empty rungs on the way to *at*."""
@@ -227,16 +215,16 @@ class Wheel(Generic[E]):
         if type(rung) is Rung:
             self._prune(rung, at, depth + 1)
             if not rung:
-                del slots[key]
+                slots.close(key)
 
-    def _walk(self, slots: Rung, depth: int = 0) -> Iterator[tuple[int, Any]]:
-        """Yield the start of each leaf and what it holds."""
-        shift = self._SHIFTS[depth]
-        for key, slot in slots.items():
+    def _walk(self, slots: Rung) -> Iterator[E]:
+        for slot in slots.values():
             if type(slot) is Rung:
-                yield from self._walk(slot, depth + 1)
+                yield from self._walk(slot)
+            elif type(slot) is list or type(slot) is Bucket:
+                yield from slot
             else:
-                yield key << shift, slot
+                yield slot
 
 
 class Instants(Wheel[E]):
@@ -253,14 +241,14 @@ class Instants(Wheel[E]):
         entry._at = at
         self._live += 1
         slots = self._root
-        slot = slots.get(at)
+        slot: Any = slots.get(at)
         kind = type(slot)
         if kind is list or kind is Bucket:
             slot.append(entry)
         elif slot is None:
             slots[at] = entry
-            self._leaves += 1
-            heappush(self._starts, at)
+            heappush(slots.order, at)
+            self._made += 1
         else:
             slots[at] = [slot, entry]
 
