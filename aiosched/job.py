@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from aiosched._engine.current import find_current
-from aiosched._engine.outcome import outcome_of
+from aiosched._engine.outcome import outcome_of, recall
 from aiosched._engine.record import JobRecord
 from aiosched._engine.timing import public
 from aiosched.errors import RunDeadlock, UnknownJob
@@ -78,7 +78,7 @@ class Job(JobRecord):
     @property
     def last(self) -> Outcome | None:
         """The outcome of the run that ended last; None before any has."""
-        return None if self._last is None else outcome_of(self._last)
+        return None if self._last is None else outcome_of(recall(self, self._last))
 
     @property
     def running(self) -> tuple[Run, ...]:

@@ -7,13 +7,14 @@ import heapq
 import logging
 import sys
 from asyncio import Task
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
-from aiosched._engine.outcome import outcome_of
+from aiosched._engine.outcome import outcome_of, remember
 from aiosched._engine.record import IDLE, JobRecord
 from aiosched._engine.runner import Runner
 from aiosched.errors import TooEarly
@@ -79,7 +80,7 @@ class Dispatcher:
         self._seq = 0
         self._turns: dict[Run, asyncio.Future[Refusal | None]] = {}
         self._continuing = False
-        self._unentered: list[Run] = []
+        self._unentered: deque[Run] = deque()
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
 
@@ -253,13 +254,12 @@ class Dispatcher:
         One such look at all that began in a loop's turn is much cheaper than a callback for each.
         """
         runs = self._unentered
-        if not runs[-1]._entered and not _is_done(runs[-1]):
-            self._loop.call_soon(self._check_entered, context=self._context)
-            return
-        self._unentered = []
-        for run in runs:
+        while runs and (runs[0]._entered or _is_done(runs[0])):
+            run = runs.popleft()
             if not run._entered:
                 self.settle(run)
+        if runs:
+            self._loop.call_soon(self._check_entered, context=self._context)
 
     def started(self, run: Run) -> Refusal | None:
         """Count and publish the start, unless the job has had all its runs."""
@@ -376,7 +376,7 @@ class Dispatcher:
             run._ended = self.monotonic()
         run._told = True
         run._offset = self.planner.offset
-        job._last = run
+        job._last = remember(job, run)
         if run._status is Status.SUCCEEDED:
             if job._spec.expect_within is not None:
                 self._on_success(job)

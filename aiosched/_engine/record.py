@@ -10,6 +10,7 @@ from aiosched.model import JobState, Run
 
 if TYPE_CHECKING:
     from aiosched._engine.build import Work
+    from aiosched._engine.outcome import Remembered
     from aiosched._engine.wheel import Instants, Ladder
     from aiosched.options import JobSpec
     from aiosched.protocols import Gate
@@ -84,4 +85,4 @@ class JobRecord:
         self._started = 0
         self._runs: dict[Run, None] | None = None  # those with a slot, oldest first
         self._queue: deque[Run] | None = None
-        self._last: Run | None = None
+        self._last: Remembered | None = None
