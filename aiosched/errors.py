@@ -60,14 +60,23 @@ class LockHeld(LockError):
         remaining: Seconds after which asking again makes sense, None when the store cannot tell.
         same_occurrence: The holder runs the very occurrence that was asked for and has not
             completed it, so that it will be given to the one who asks if the holder dies.
+        behind_redelivery: The holder makes up for an older occurrence whose first holder died; the
+            one that was asked for can still have its turn.
     """
 
     def __init__(
-        self, message: str = "", /, *, remaining: float | None = None, same_occurrence: bool = False
+        self,
+        message: str = "",
+        /,
+        *,
+        remaining: float | None = None,
+        same_occurrence: bool = False,
+        behind_redelivery: bool = False,
     ) -> None:
         super().__init__(message or "held by another")
         self.remaining = remaining
         self.same_occurrence = same_occurrence
+        self.behind_redelivery = behind_redelivery
 
 
 class AlreadyRan(LockError):

@@ -125,10 +125,15 @@ class LockGate:
         return lock
 
     def _held(self, run: Run, claim: Claim, error: LockHeld) -> Refusal:
-        if claim.redeliver and error.same_occurrence and self._policy.vigil(run) > 0:
-            wait = 1.0 if error.remaining is None else error.remaining
-            return Postponed("lock", "held", error, wait=wait)
-        return Refusal("lock", "held", error)
+        left = 0.0
+        if claim.redeliver and error.same_occurrence:
+            left = self._policy.vigil(run)
+        elif claim.redeliver and error.behind_redelivery:
+            left = self._policy.patience(run)
+        if left <= 0:
+            return Refusal("lock", "held", error)
+        wait = 1.0 if error.remaining is None else error.remaining
+        return Postponed("lock", "held", error, wait=wait)
 
     def _unavailable(self, run: Run, error: LockerUnavailable) -> Refusal:
         left = self._policy.patience(run)

@@ -26,6 +26,9 @@ FOREVER = 2**53 - 1
 ASK_AGAIN = 1.0
 """Seconds after which to ask again, in stores where a holder's death shows at once."""
 
+ASK_SOON = 0.1
+"""Seconds after which to ask again for what comes after a redelivery that is going on."""
+
 _LONGEST_KEY = 60
 
 
@@ -223,8 +226,20 @@ def _judge(record: Record, asked: Question) -> Grant | LockError:
     if refusal is not None:
         return refusal
     if asked.busy and claim.exclusive:
-        return LockHeld(f"{_shown(claim)} is held by another", remaining=asked.remaining)
+        return _held_by_another(record, asked)
     return _grant(record, asked, claim.due_us, 1)
+
+
+def _held_by_another(record: Record, asked: Question) -> LockHeld:
+    """Refuse a busy mutex; not for good where a death alone has made this occurrence meet it."""
+    claim = asked.claim
+    planned = claim.redeliver and claim.due_us is not None
+    behind = planned and record.open_due is not None and record.attempt > 1
+    return LockHeld(
+        f"{_shown(claim)} is held by another",
+        remaining=min(ASK_SOON, asked.remaining) if behind else asked.remaining,
+        behind_redelivery=behind,
+    )
 
 
 def _refuse_occurrence(record: Record, asked: Question) -> LockError | None:

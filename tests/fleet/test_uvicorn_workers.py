@@ -111,8 +111,10 @@ def test_at_least_once_a_killed_workers_tick_is_finished_by_another(tmp_path: Pa
 
 def test_nothing_is_lost_when_one_worker_after_the_other_dies(tmp_path: Path) -> None:
     with service(tmp_path, "at_least_once") as log:
-        log.wait_for_completed(1)
-        killed = [kill_in_the_middle(log) for _ in range(3)]
+        killed = []
+        for _ in range(3):
+            log.wait_for_completed(2)
+            killed.append(kill_in_the_middle(log))
         log.wait_for_completed(3)
     completed = log.count("completed")
     assert completed == Counter(all_seconds(completed))
