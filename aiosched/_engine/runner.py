@@ -66,13 +66,17 @@ class Runner:
             run._began = self._monotonic()
             try:
                 run._value = await job._call(run)
-            except BaseException as error:  # noqa: BLE001 - the border to the user's function
-                self._end_by(run, error)
+            except BaseException as error:
+                goes_on = self._end_by(run, error)
+                if run._holds is not None:
+                    await self._keep_slots(run)
+                if goes_on:
+                    raise
             else:
                 run._status = Status.SUCCEEDED
                 run._ended = self._monotonic()
-            if run._holds is not None:
-                await self._keep_slots(run)
+                if run._holds is not None:
+                    await self._keep_slots(run)
         finally:
             if job._gates is None:
                 self._settle(run)
@@ -105,6 +109,8 @@ class Runner:
                     self._refuse(run, refusal)
                     return None
             await self.conduct(run)
+            if run._lock_lost and run._status is Status.SUCCEEDED:
+                _end_lost(run, None)  # it paid no heed to its cancellation
         finally:
             await _leave(entered, run)
         return None
@@ -122,27 +128,23 @@ class Runner:
         problem = TypeError(f"a gate must yield None or a Refusal, got {refusal!r}")
         return Refusal(name_of(gate), "error", problem)
 
-    def _end_by(self, run: Run, error: BaseException) -> None:
-        """Note how the run ended by *error*; what ends the process goes on upwards."""
+    def _end_by(self, run: Run, error: BaseException) -> bool:
+        """Note how the run ended by *error*. Does that go on upwards: a cancellation, an exit?"""
         run._ended = self._monotonic()
         run._error = error
         run._status = Status.FAILED
         if isinstance(error, asyncio.CancelledError):
-            self._end_cancelled(run, error)
+            if not run._lock_lost:
+                run._status = Status.CANCELLED
+                return True
+            _end_lost(run, error)
         elif isinstance(error, TimedOut):
             run._status = Status.TIMED_OUT
             run._error = TimeoutError(*error.args)
             run._error.__cause__ = error.__cause__
-        elif not isinstance(error, Exception):
-            raise error
-
-    def _end_cancelled(self, run: Run, error: asyncio.CancelledError) -> None:
-        if run._lock_lost:
-            run._error = LockLost(f"the lock of {run.id} was lost while it ran")
-            run._error.__cause__ = error
-            return
-        run._status = Status.CANCELLED
-        raise error
+        elif run._lock_lost and isinstance(error, Exception):
+            _end_lost(run, error)
+        return not isinstance(error, (Exception, asyncio.CancelledError))
 
     def _refuse(self, run: Run, refusal: Refusal) -> None:
         run._ended = self._monotonic()
@@ -154,6 +156,13 @@ class Runner:
         """Give the outcome now, and stay within the gates until the threads of the run have ended."""
         self._host.tell(run)
         await held_work(run)
+
+
+def _end_lost(run: Run, error: BaseException | None) -> None:
+    """The run has lost its lock and was cancelled for it, whatever it made of that."""
+    run._status = Status.FAILED
+    run._error = LockLost(f"the lock of {run.id} was lost while it ran")
+    run._error.__cause__ = error
 
 
 async def _leave(entered: list[Any], run: Run) -> None:
