@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypedDict, get_args
 
 from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.model import Retry
-from aiosched.moments import aware_us
+from aiosched.moments import aware_us, from_us
 from aiosched.protocols import Elector, Executor, Gate, Locker
 
 Overlap = Literal["skip", "queue", "replace"]
@@ -128,7 +128,10 @@ def check_combination(spec: JobSpec) -> None:
         ValueError: They do.
     """
     if spec.start_at is not None and spec.stop_at is not None and spec.stop_at < spec.start_at:
-        raise ValueError("stop_at must not be before start_at")
+        start, stop = from_us(spec.start_at).isoformat(), from_us(spec.stop_at).isoformat()
+        raise ValueError(
+            f"stop_at must not be before start_at, got start_at={start}, stop_at={stop}"
+        )
     if spec.delivery == "at_least_once" and not spec.exclusive:
         raise ValueError("delivery='at_least_once' needs exclusive=True, got exclusive=False")
     if spec.locker is not None and spec.exclusive and spec.max_instances != 1:
@@ -193,10 +196,14 @@ def _text(value: Any, name: str) -> str:
 def _tags(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         raise TypeError(f"{name} must be several texts, got the one text {value!r}")
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be several texts, got {value!r}")
     return tuple(_text(tag, "a tag") for tag in value)
 
 
 def _gates(value: Any, name: str) -> tuple[Gate, ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be several callables of a run, got {value!r}")
     gates = tuple(value)
     for gate in gates:
         if not callable(gate):

@@ -8,8 +8,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, tzinfo
-from types import TracebackType
+from datetime import UTC, timedelta, tzinfo
+from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 from aiosched._engine.build import Work
@@ -23,6 +23,7 @@ from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.errors import RunDeadlock, SchedulerClosed, UnknownJob
 from aiosched.events import Event, SchedulerState
 from aiosched.job import Job
+from aiosched.model import Retry
 from aiosched.options import JobSpec, check_locker, defaults, resolve
 from aiosched.protocols import Clock, Elector, Listener, Locker, Trigger
 from aiosched.registrar import JobGroup, Registrar
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 L = TypeVar("L", bound=Listener)
 
 _REMEMBERED_SPECS = 1_024
+_BY_VALUE = (str, int, float, NoneType, timedelta, Retry)
+_BY_IDENTITY = frozenset({"locker", "elector", "executor", "context"})
 
 
 class Scheduler(Registrar):
@@ -384,15 +387,10 @@ class Scheduler(Registrar):
     def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
         """Return the checked options; jobs with the same options share one."""
         named = "name" in options
-        if len(options) == named:
-            key: Any = named
-        else:
-            given = {name: value for name, value in options.items() if name != "name"}
-            key = frozenset((*given.items(), ("name", named)))
-        try:
-            found = self._specs.get(key)
-        except TypeError:  # tags in a list, a locker without a hash
+        key = named if len(options) == named else _key_of(options)
+        if key is None:
             return self._resolve(options, named=named)
+        found = self._specs.get(key)
         if found is None:
             if len(self._specs) >= _REMEMBERED_SPECS:
                 self._specs.clear()
@@ -402,6 +400,21 @@ class Scheduler(Registrar):
     def _resolve(self, options: Mapping[str, Any], *, named: bool) -> JobSpec:
         given = {name: value for name, value in options.items() if name != "name"}
         return resolve(self._base, given, named=named)
+
+
+def _key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
+    """Return what tells options apart; None where only they themselves could."""
+    parts: list[Any] = []
+    for name, value in options.items():
+        if name == "name":
+            parts.append(name)
+        elif isinstance(value, _BY_VALUE):
+            parts.append((name, type(value), value))  # True is no 1
+        elif name in _BY_IDENTITY:
+            parts.append((name, id(value)))  # kept alive by the spec
+        else:
+            return None
+    return frozenset(parts)
 
 
 def _base_spec(

@@ -84,7 +84,7 @@ def test_one_exception_type_may_stand_alone() -> None:
         (
             {"max_delay": "soon"},
             ValueError,
-            "max_delay must look like '90s' or '1h30m', got 'soon'",
+            "max_delay must look like '90s'",
         ),
         ({"jitter": None}, TypeError, "jitter must be seconds, a timedelta or text like '90s'"),
         ({"on": "ValueError"}, TypeError, "on must be exception types, got 'ValueError'"),
@@ -118,7 +118,7 @@ def test_a_claim_of_no_occurrence_is_mutual_exclusion_only() -> None:
     ("arguments", "error", "message"),
     [
         ({"key": b"key"}, TypeError, "key must be text, got b'key'"),
-        ({"due_at": datetime(2026, 1, 1)}, ValueError, "due_at must be aware"),
+        ({"due_at": DUE.replace(tzinfo=None)}, ValueError, "due_at must be aware"),
         ({"keep": 0}, ValueError, "keep must be positive"),
         ({"late": -1}, ValueError, "late must be at least 0 s"),
         (
