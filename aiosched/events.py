@@ -53,7 +53,7 @@ class SchedulerChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobChanged(Event):
-    """A job was added, updated, paused, resumed, finished or removed, or its trigger raised *error*."""
+    """Something happened to a job; *error* is what its trigger raised if that broke it."""
 
     job: JobLike
     change: JobChange

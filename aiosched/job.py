@@ -39,11 +39,6 @@ class Job(JobRecord):
         return self._work.func
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """Its tags."""
-        return self._spec.tags
-
-    @property
     def trigger(self) -> Trigger:
         """When it runs; with a locker, an interval's phase is fixed by the Unix epoch."""
         return public(self._trigger)
@@ -84,11 +79,6 @@ class Job(JobRecord):
     def running(self) -> tuple[Run, ...]:
         """The runs that hold a slot of this job in this process, the oldest first."""
         return tuple(self._runs or ())
-
-    @property
-    def draining(self) -> bool:
-        """Whether the scheduler is coming to its end."""
-        return self._engine.draining
 
     def next_runs(self, n: int) -> list[datetime]:
         """Return up to *n* coming occurrences, within the job's bounds and `max_runs`.
@@ -136,7 +126,7 @@ class Job(JobRecord):
         )
 
     def pause(self, until: datetime | None = None) -> None:
-        """Let nothing be due until `resume`, or until the aware moment *until*, which itself may be due."""
+        """Let nothing be due until `resume`, or until an aware moment, which itself may be due."""
         until_us = None if until is None else aware_us(until, "until")
         self._engine.in_loop(lambda: self._engine.registry.pause(self, until_us))
 
@@ -145,7 +135,7 @@ class Job(JobRecord):
         self._engine.in_loop(lambda: self._engine.registry.resume(self))
 
     def update(self, *, trigger: Trigger | None = None, **options: Unpack[JobOptions]) -> None:
-        """Change the trigger or options; checked before anything changes; phase and history are kept.
+        """Change the trigger or options, checked before anything changes; phase and history stay.
 
         Raises:
             TypeError, ValueError: As `Scheduler.add`.

@@ -103,7 +103,7 @@ class Retry:
             microseconds(self.max_delay, "max_delay")
 
     def delay_before(self, attempt: int, share: float) -> float:
-        """Return seconds to wait before *attempt* (2, 3, …); *share* in [0, 1) of the jitter is added."""
+        """Return the seconds before *attempt* (2, 3, …), with *share* in [0, 1) of the jitter."""
         wait = microseconds(self.delay, "delay") * _power(self.backoff, attempt - 2)
         if self.max_delay is not None:
             wait = min(wait, microseconds(self.max_delay, "max_delay"))
@@ -253,7 +253,7 @@ class Run(_Rare):
 
     @property
     def stopping(self) -> asyncio.Event:
-        """Set when the run should come to its end: the scheduler drains, or a thread has timed out."""
+        """Set when the run should end: the scheduler drains, or its thread has timed out."""
         if self._stopping is None:
             self._stopping = asyncio.Event()
             if self.job.draining:
@@ -261,7 +261,7 @@ class Run(_Rare):
         return self._stopping
 
     def hold_until(self, work: asyncio.Future[Any]) -> None:
-        """Keep the run's slot and lock until *work* is done, though its outcome may be given before."""
+        """Keep the run's slot and lock until *work* is done; its outcome may be given before."""
         if self._holds is None:
             self._holds = []
         self._holds.append(work)

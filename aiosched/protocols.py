@@ -18,7 +18,7 @@ class Trigger(Protocol):
     """WHEN: a pure, immutable value that names moments."""
 
     def next_after(self, moment: datetime, /) -> datetime | None:
-        """Return the first occurrence strictly later than the aware *moment*, aware; None: never again."""
+        """Return the first occurrence strictly later than the aware *moment*; None: no more."""
         ...
 
 
@@ -53,7 +53,7 @@ class ElapsedTrigger(Protocol):
         ...
 
     def gap(self, index: int, /) -> int | None:
-        """Return microseconds from occurrence *index* - 1 (0: from the start) to *index*; None: no more."""
+        """Return µs from the occurrence before (or the start) to number *index*; None: no more."""
         ...
 
 
@@ -139,7 +139,7 @@ class ClaimingLocker(Locker, Protocol):
         ...
 
     async def last_claimed(self, key: str, /) -> datetime | None:
-        """Return the newest occurrence of *key* that was ever claimed, None when none is remembered."""
+        """Return the newest occurrence of *key* that was claimed; None: none is remembered."""
         ...
 
     async def open(self) -> None:

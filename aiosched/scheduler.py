@@ -42,8 +42,8 @@ _BY_IDENTITY = frozenset({"locker", "elector", "executor", "context"})
 class Scheduler(Registrar):
     """Runs jobs in the service's own process and event loop.
 
-    Making one needs no running loop and starts nothing. ``async with scheduler``, `start` and `stop`,
-    `serve` or `run` bring it to life; all of them can follow one another, also on another loop.
+    Making one needs no running loop and starts nothing. ``async with scheduler``, `start` and
+    `stop`, `serve` or `run` bring it to life, one after the other, also on other loops.
 
     Args:
         locker: What makes each occurrence run on one replica only; jobs may override it.
@@ -53,7 +53,7 @@ class Scheduler(Registrar):
         max_running: Runs at once in this process; None: no limit.
         when_full: What happens to a run when there are so many: it waits, or is refused.
         shutdown_timeout: How long `stop` waits for runs before it cancels them.
-        on_failure: ``"exit"`` sends SIGTERM to the own process when the scheduler's machinery fails;
+        on_failure: ``"exit"`` sends SIGTERM to the own process when the machinery fails;
             ``"raise"`` leaves it at raising where the scheduler is entered or served.
         clock: Where time comes from; default the host's.
         listeners: Called with every event, or ``(event type, listener)`` pairs.
@@ -130,7 +130,7 @@ class Scheduler(Registrar):
         return cast("Job", job)
 
     def include(self, group: JobGroup, *, prefix: str = "") -> list[Job]:
-        """Add the jobs of *group*, their names after *prefix*; all of them, or none if one cannot be.
+        """Add the jobs of *group*, named after *prefix*; none of them if one cannot be added.
 
         Raises:
             DuplicateJob, TypeError, ValueError: As `add`.
@@ -301,7 +301,7 @@ class Scheduler(Registrar):
         await self._engine.start()
 
     async def stop(self, *, drain: bool = True, timeout: Duration | None = None) -> DrainReport:
-        """Fire no more, let runs end, cancel those that do not, unlock everything, close what was opened.
+        """Fire no more, let runs end or cancel them, unlock everything, close what was opened.
 
         Cancelling the caller leaves it going on. On a scheduler that does not run nothing happens.
 
@@ -321,7 +321,7 @@ class Scheduler(Registrar):
         return await self._engine.stop(drain_first=drain, timeout=seconds)
 
     def request_stop(self) -> None:
-        """Let `serve` come to its end, as a signal does; the second time running jobs are cancelled."""
+        """Let `serve` come to its end, as a signal does; the second time runs are cancelled."""
         if self._stop_asked is None:
             raise SchedulerClosed("nobody serves this scheduler: call stop()")
         if self._stop_asked.is_set():

@@ -118,7 +118,8 @@ class Admission:
         job: JobRecord = run.job
         spec = job._spec
         if spec.overlap == "replace" and not run._backlog:
-            return self._replace(run, go)
+            self._replace(run, go)
+            return None
         queue = job._queue
         if not run._backlog:
             if spec.overlap == "skip":

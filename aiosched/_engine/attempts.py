@@ -23,7 +23,10 @@ def with_attempts(call: Call, timeout: float | None, retry: Retry | None) -> Cal
 
 
 async def held_work(run: Run) -> None:
-    """Wait for the threads that *run* left behind, whoever cancels; a drain that gives up clears them."""
+    """Wait for the threads that *run* left behind, whoever cancels.
+
+    A drain that gives up clears them first.
+    """
     while run._holds:
         pending = [work for work in run._holds if not work.done()]
         if not pending:
@@ -79,5 +82,5 @@ async def _interrupted(run: Run, delay: float) -> bool:
         async with asyncio.timeout(delay):
             await run.stopping.wait()
     except TimeoutError:
-        return run.job.draining
+        return bool(run.job.draining)
     return True

@@ -1,4 +1,4 @@
-"""Everybody who wants to know: listeners and event streams. Publishing is synchronous and never raises."""
+"""Everybody who wants to know: listeners and streams. Publishing never waits and never raises."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EventStream(AsyncIterator[Event]):
     """Events as they happen, for ``async for``; ends when the scheduler has stopped.
 
     Attributes:
-        dropped: Events left out because the reader was more than *size* behind; the oldest go first.
+        dropped: Events left out since the reader was more than *size* behind; the oldest go first.
     """
 
     def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], size: int) -> None:

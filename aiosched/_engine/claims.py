@@ -55,7 +55,7 @@ class Claims:
         if run.cause in _UNPLANNED:
             return 0.0
         left = self.vigil(run)
-        following = run.job._trigger.next_us(run.due_us)
+        following: int | None = run.job._trigger.next_us(run.due_us)
         if following is None or run.cause is not Cause.TRIGGER:
             return left
         return min(left, (following - self._clock.now()) / SECOND)

@@ -1,4 +1,4 @@
-"""From due to outcome: takes due jobs out of the wheel, makes their runs and tasks, and settles them."""
+"""From due to outcome: takes due jobs out of the wheel, makes their runs, and settles them."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ class Dispatcher:
             self._on_failure(error)
 
     def _read_failure(self, run: Run) -> None:
-        """A run that has no end was cancelled before its start, or our own code has raised in its task."""
+        """Without an end it was cancelled before its start, or our own code has raised."""
         error = sys.exception()
         if isinstance(error, Exception):
             run._status = Status.FAILED
@@ -390,7 +390,7 @@ class Dispatcher:
     def _rest(self, job: JobRecord) -> None:
         """Plan what waited for the end of a run; a job with nothing more to come is finished."""
         if job._at != IDLE or job._runs or job._queue or job._state is not JobState.SCHEDULED:
-            return
+            return None
         planner = self.planner
         if job._spec.from_completion and job._wheel is not None and planner.active:
             planner.read_quietly()

@@ -65,7 +65,7 @@ class Engine:
             planner=self.planner,
             max_running=max_running,
             skip_when_full=when_full == "skip",
-            on_idle=lambda job: self.registry.finish(job),
+            on_idle=self._finish,
             on_success=self.watch.succeeded,
             on_failure=self.fail,
             on_trigger_error=self._broken,
@@ -299,8 +299,11 @@ class Engine:
     async def _make_up(self, job: JobRecord) -> None:
         try:
             await catchup.make_up(job, self.dispatcher, self.lockers, self.clock)
-        except Exception as error:  # noqa: BLE001 - one job's store or trigger; the others go on
-            log.error("catch-up of job %s failed: %r", job.name, error, exc_info=error)
+        except Exception:
+            log.exception("catch-up of job %s failed", job.name)
+
+    def _finish(self, job: JobRecord) -> None:
+        self.registry.finish(job)
 
     def _broken(self, job: JobRecord, error: Exception) -> None:
         self.watch.broken[job.name] = error

@@ -1,4 +1,4 @@
-"""Which occurrences of a job are to come: the same rules as the planner's, without planning anything."""
+"""Which occurrences of a job are to come: the planner's rules, without planning anything."""
 
 from __future__ import annotations
 

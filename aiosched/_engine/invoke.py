@@ -63,7 +63,7 @@ class Function:
             return bound.args, bound.kwargs, arguments
         whole = {**arguments, **dict.fromkeys(injected, _RUN)}
         ordered = {name: whole[name] for name in self._signature.parameters if name in whole}
-        full = inspect.BoundArguments(self._signature, ordered)  # type: ignore[arg-type]
+        full = inspect.BoundArguments(self._signature, ordered)
         return full.args, full.kwargs, arguments
 
     def _without_run(self, given: Sequence[str]) -> inspect.Signature:

@@ -1,4 +1,4 @@
-"""The lockers that a scheduler uses: opened when it starts or when a job brings a new one, closed once."""
+"""The lockers of a scheduler: opened when it starts or a job brings one, closed once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Lockers:
             claims = isinstance(locker, ClaimingLocker)
             if not claims:
                 log.warning(
-                    "locker %r only excludes: it does not remember occurrences, so one may run twice "
+                    "locker %r only excludes and remembers no occurrence: one may run twice "
                     "when clocks differ",
                     locker,
                 )

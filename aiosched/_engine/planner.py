@@ -1,7 +1,7 @@
 """WHEN: keeps the next moment of each job in the wheel, and one timer for the earliest of them.
 
-There are two clocks. Jobs of wall-clock triggers and anchored intervals follow the wall clock, which
-may step; intervals without an anchor follow the monotonic clock. Wall decides what is due, monotonic
+There are two clocks. Wall-clock triggers and anchored intervals follow the wall clock, which may
+step; intervals without an anchor follow the monotonic clock. Wall decides what is due, monotonic
 decides when to wake, and both are read again at each wake-up.
 """
 
@@ -39,8 +39,8 @@ class Planner:
 
     def __init__(self, clock: Clock, bus: Bus, wake: Callable[[], None]) -> None:
         self.wall = self.mono = self.offset = 0
-        self.instants = Instants()
-        self.ladder = Ladder()
+        self.instants: Instants[JobRecord] = Instants()
+        self.ladder: Ladder[JobRecord] = Ladder()
         self.store_offsets: dict[int, int] = {}
         self.active = False
         self._known = False
@@ -85,7 +85,7 @@ class Planner:
         return 0 if -_STEP < step < _STEP else step
 
     def begin(self, job: JobRecord) -> None:
-        """Plan the first occurrence of *job* from now; one that was due before is never repeated."""
+        """Plan the first occurrence of *job* from now; what was due before is never repeated."""
         self.unplan(job)
         job._overdue = False
         trigger = job._trigger
@@ -106,7 +106,7 @@ class Planner:
         return found
 
     def place(self, job: JobRecord, due: int | None) -> bool:
-        """Put the occurrence *due* into the wheel; False: there is none, or it lies beyond the bounds."""
+        """Put *due* into the wheel; False: there is none, or it lies beyond the bounds."""
         spec = job._spec
         wheel = job._wheel
         if due is None or wheel is None or not self.active:
@@ -141,14 +141,14 @@ class Planner:
         return due + self.offset if job._wheel is self.ladder else due
 
     def note_early(self, job: JobRecord, wait: float) -> None:
-        """Remember that this host's clock is *wait* seconds ahead of the clock of the job's store."""
+        """Remember that this host's clock is *wait* seconds ahead of the job's store's."""
         key = id(job._spec.locker)
         self.store_offsets[key] = self.store_offsets.get(key, 0) + round(wait * SECOND)
 
     def arm(self) -> None:
         """Set the timer to the earliest moment, unless it is set to an earlier one."""
         if not self.active or self._loop is None:
-            return
+            return None
         wake_at = self._earliest()
         if wake_at is None:
             return self._disarm()
@@ -179,7 +179,7 @@ class Planner:
 
     def _tell(self, job: JobRecord, due: int) -> None:
         at, due_at = from_us(self.wall), from_us(self.wall_of(job, due))
-        self._bus.publish(Planned(at=at, job=job, due_at=due_at))  # type: ignore[arg-type]
+        self._bus.publish(Planned(at=at, job=job, due_at=due_at))
 
     def _now(self) -> float:
         # The monotonic reading in the loop's own seconds: the two need not share an origin.
@@ -205,7 +205,7 @@ class Planner:
         return look if by_ladder is None else min(look, by_ladder)
 
     def _first_elapsed(self, job: JobRecord) -> int | None:
-        """Keep the phase of a job that ran before; else begin with the job's start, which is now."""
+        """Keep the phase of a job that ran before; else its start is now."""
         gap = job._trigger.gap(job._nth)
         if gap is None:
             return None

@@ -54,7 +54,7 @@ class JobRecord:
         "name",
     )
 
-    def __init__(  # noqa: PLR0913 - made in one place, by Scheduler.add
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, by the registry
         self,
         engine: Any,
         name: str,
@@ -74,7 +74,7 @@ class JobRecord:
         self._gates = gates
         self._lock_key = lock_key
         self._state = JobState.SCHEDULED
-        self._wheel: Instants | Ladder | None = None
+        self._wheel: Instants[JobRecord] | Ladder[JobRecord] | None = None
         self._at: int = IDLE
         self._due: int | None = None
         self._prev: int | None = None
@@ -86,3 +86,13 @@ class JobRecord:
         self._runs: dict[Run, None] | None = None  # those with a slot, oldest first
         self._queue: deque[Run] | None = None
         self._last: Remembered | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return self._spec.tags
+
+    @property
+    def draining(self) -> bool:
+        """Whether the scheduler is coming to its end."""
+        return bool(self._engine.draining)

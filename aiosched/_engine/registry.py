@@ -1,4 +1,4 @@
-"""Which jobs there are: adding, changing, pausing and removing them, before a start and while running."""
+"""Which jobs there are: adding, changing, pausing and removing them, at any time."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Registry:
         self._tell(job, JobChange.REMOVED)
 
     def pause(self, job: JobRecord, until_us: int | None) -> None:
-        """Let no occurrence of *job* be due, for good or until a moment (which may itself be due)."""
+        """Let no occurrence of *job* be due, for good or until a moment (itself may be due)."""
         self._check(job)
         if job._state is JobState.FINISHED:
             return
@@ -162,7 +162,7 @@ class Registry:
         self._tell(job, JobChange.UPDATED)
 
     def inherit_locker(self, locker: Any) -> None:
-        """Give *locker* to every job that has none of its own; all of them, or none if one cannot."""
+        """Give *locker* to every job that has none of its own; to none if one cannot take it."""
         heirs = [job for job in self._jobs.values() if "locker" not in job._spec.given]
         specs = [resolve(job._spec, {"locker": locker}) for job in heirs]
         for job, spec in zip(heirs, specs, strict=True):
@@ -189,9 +189,9 @@ class Registry:
         self._tell(job, JobChange.BROKEN, error)
 
     def begin(self, job: JobRecord) -> None:
-        """Plan the first occurrence of *job* from now; with none, and nothing running, it is finished."""
+        """Plan the first occurrence of *job* from now; if there is none it is finished."""
         if job._state is not JobState.SCHEDULED:
-            return
+            return None
         limit = job._spec.max_runs
         try:
             if limit is None or job._started < limit:

@@ -1,4 +1,4 @@
-"""One run, from its gates to its ending. It decides nothing about when, and publishes nothing but `Started`."""
+"""One run, from its gates to its end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from aiosched._engine.attempts import TimedOut, held_work
 from aiosched._engine.bus import Bus
 from aiosched._engine.current import set_current
-from aiosched._engine.attempts import TimedOut, held_work
 from aiosched.errors import LockLost
 from aiosched.gates.lock import Postponed
 from aiosched.gates.veto import name_of
@@ -153,7 +153,7 @@ class Runner:
         run._error = refusal.error
 
     async def _keep_slots(self, run: Run) -> None:
-        """Give the outcome now, and stay within the gates until the threads of the run have ended."""
+        """Give the outcome now, but stay within the gates until the run's threads have ended."""
         self._host.tell(run)
         await held_work(run)
 

@@ -65,7 +65,7 @@ def counts_elapsed(trigger: Any) -> bool:
 
 
 def anchored(trigger: Any, at_us: int, why: str) -> Any:
-    """Return an interval whose phase is fixed by the wall clock; other wall-clock triggers as they are.
+    """Return an interval with its phase fixed by the wall clock; other triggers as they are.
 
     Raises:
         InvalidTrigger: It is a delay from the job's start, on which replicas cannot agree.

@@ -11,8 +11,6 @@ structure for large-scale discrete event simulation", ACM TOMACS 15(3), 2005), m
 crowd instead of in front only.
 """
 
-# ruff: noqa: SLF001 - an entry's `_at` is the wheel's to write
-
 from __future__ import annotations
 
 from collections.abc import Iterator

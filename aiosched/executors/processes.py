@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ProcessExecutor:
-    """Calls functions in worker processes, at most *limit* at once in a loop (None: one a processor).
+    """Calls functions in worker processes, at most *limit* at once (None: one a processor).
 
     The function, its arguments and its result travel as pickles, so a function that takes the `Run`
     is refused. When the run is cancelled its worker process is killed.

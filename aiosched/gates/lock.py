@@ -9,13 +9,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiosched.errors import (
     AlreadyRan,
-    LockerUnavailable,
     LockError,
+    LockerUnavailable,
     LockHeld,
     Superseded,
     TooEarly,
@@ -100,7 +101,7 @@ class LockGate:
     def __call__(self, run: Run) -> _Passage:
         return _Passage(self, run)
 
-    async def ask(self, run: Run) -> Lock | Refusal | None:
+    async def ask(self, run: Run) -> Lock | Refusal | None:  # noqa: PLR0911 - a table
         """Ask the store once; None: this run needs no lock."""
         claim = self._policy.claim_for(run)
         if claim is None:
@@ -190,12 +191,12 @@ class _Passage:
             await _to_its_end(lock.unlock(), self._run)
 
     def _watch(self) -> None:
-        lost = getattr(self._lock, "lost", None)
-        if not isinstance(lost, asyncio.Event):
+        lost: Any = getattr(self._lock, "lost", None)
+        if lost is None:
             return
         if hasattr(lost, "add_callback"):
             lost.add_callback(self._on_lost)
-            self._forget = lambda: lost.remove_callback(self._on_lost)
+            self._forget = partial(lost.remove_callback, self._on_lost)
             return
         task = asyncio.ensure_future(_when(lost, self._on_lost))
         self._forget = task.cancel
@@ -215,7 +216,7 @@ async def _when(event: asyncio.Event, call: Callable[[], None]) -> None:
 
 
 async def _to_its_end(unlock: Any, run: Run) -> None:
-    """Let a foreign unlock finish although the run is cancelled meanwhile; the cancellation follows."""
+    """Let a foreign unlock finish although the run is cancelled; the cancellation follows."""
     task = asyncio.ensure_future(unlock)
     cancelled: asyncio.CancelledError | None = None
     deadline = asyncio.get_running_loop().time() + _FOREIGN_UNLOCK_TIMEOUT
