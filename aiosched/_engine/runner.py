@@ -118,12 +118,14 @@ class Runner:
     async def _enter(self, gate: Any, run: Run, entered: list[Any]) -> Refusal | None:
         try:
             passage = gate(run)
-            refusal: Refusal | None = await passage.__aenter__()
+            refusal: Any = await passage.__aenter__()
         except Exception as error:  # a gate that raises refuses
             log.exception("gate %s raised for %s", name_of(gate), run.id)
             return Refusal(name_of(gate), "error", error)
         entered.append(passage)
-        if refusal is None or isinstance(refusal, Refusal):
+        if refusal is None:
+            return None
+        if isinstance(refusal, Refusal):
             return refusal
         problem = TypeError(f"a gate must yield None or a Refusal, got {refusal!r}")
         return Refusal(name_of(gate), "error", problem)
