@@ -176,8 +176,7 @@ class JobGroup(Registrar):
             raise TypeError(
                 f"name must be given to a job, not to its group, got {options['name']!r}"
             )
-        defaults(JobSpec(), options)  # a mistake is told where it is made
-        self._options: Mapping[str, Any] = dict(options)
+        self._options = _checked(options)
         self._entries: list[_Entry] = []
 
     def add(
@@ -191,9 +190,9 @@ class JobGroup(Registrar):
         **options: Unpack[JobOptions],
     ) -> None:
         """Collect a job; it is checked whole when the group is included."""
-        defaults(JobSpec(), {name: value for name, value in options.items() if name != "name"})
-        merged = {**self._options, **options}
-        tags = (*(self._options.get("tags") or ()), *(options.get("tags") or ()))
+        own = _checked(options)
+        merged = {**self._options, **own}
+        tags = (*(self._options.get("tags") or ()), *(own.get("tags") or ()))
         if tags:
             merged["tags"] = tags
         self._entries.append(_Entry(func, trigger, args, kwargs, merged))
@@ -203,3 +202,13 @@ class JobGroup(Registrar):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *options*, each checked by itself: a mistake is told where it is made."""
+    spec = defaults(JobSpec(), {name: options[name] for name in options if name != "name"})
+    kept = dict(options)
+    for name in ("tags", "gates"):  # which may be iterators
+        if kept.get(name) is not None:
+            kept[name] = getattr(spec, name)
+    return kept

@@ -30,11 +30,13 @@ from aiosched.registrar import JobGroup, Registrar
 from aiosched.triggers.walltime import zone
 
 if TYPE_CHECKING:
+    from aiosched._engine.record import JobRecord
     from aiosched.options import JobOptions
 
 L = TypeVar("L", bound=Listener)
 
 _REMEMBERED_SPECS = 1_024
+_NO_ARGS: tuple[()] = ()
 _BY_VALUE = (str, int, float, NoneType, timedelta, Retry)
 _BY_IDENTITY = frozenset({"locker", "elector", "executor", "context"})
 
@@ -110,7 +112,7 @@ class Scheduler(Registrar):
         trigger: Trigger,
         /,
         *,
-        args: Sequence[Any] = (),
+        args: Sequence[Any] = _NO_ARGS,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:
@@ -122,11 +124,10 @@ class Scheduler(Registrar):
             DuplicateJob: The name is taken.
             TypeError, ValueError: Something does not fit; nothing is registered.
         """
-        name = options.get("name")
-        spec = self._spec_of(options)
-        work = Work(func, tuple(args), dict(kwargs or {})) if args or kwargs else None
         engine = self._engine
-        job = engine.in_loop(lambda: engine.registry.add(func, trigger, work, name, spec))
+        job = engine.in_loop(
+            lambda: engine.registry.add(self._make(func, trigger, args, kwargs, options))
+        )
         return cast("Job", job)
 
     def include(self, group: JobGroup, *, prefix: str = "") -> list[Job]:
@@ -135,22 +136,11 @@ class Scheduler(Registrar):
         Raises:
             DuplicateJob, TypeError, ValueError: As `add`.
         """
-        added: list[Job] = []
-        try:
-            for entry in group:
-                options = dict(entry.options)
-                if prefix:
-                    name = options.get("name") or self._engine.registry.default_name(entry.func)
-                    options["name"] = prefix + name
-                job = self.add(
-                    entry.func, entry.trigger, args=entry.args, kwargs=entry.kwargs, **options
-                )
-                added.append(job)
-        except BaseException:
-            for job in added:
-                job.remove(cancel=True)
-            raise
-        return added
+        engine = self._engine
+        jobs = engine.in_loop(
+            lambda: engine.registry.add_all([self._make(*entry, prefix) for entry in group])
+        )
+        return cast("list[Job]", jobs)
 
     def remove(self, job: str | Callable[..., Any] | Job, *, cancel: bool = False) -> None:
         """Forget a job. Queued runs are cancelled; those that go on only with *cancel*."""
@@ -158,27 +148,27 @@ class Scheduler(Registrar):
 
     def remove_by_tags(self, *tags: str, cancel: bool = False) -> list[Job]:
         """Forget every job that has any of *tags*; return them."""
-        found = [job for job in self.jobs.values() if not set(tags).isdisjoint(job.tags)]
+        found = [job for job in self if not set(tags).isdisjoint(job.tags)]
         for job in found:
             job.remove(cancel=cancel)
         return found
 
     def jobs_by_tag(self, *tags: str) -> list[Job]:
         """Return the jobs that have all of *tags*."""
-        return [job for job in self.jobs.values() if set(tags).issubset(job.tags)]
+        return [job for job in self if set(tags).issubset(job.tags)]
 
     def __getitem__(self, job: str | Callable[..., Any] | Job) -> Job:
         """Return the job of that name, or of that function.
 
         Raises:
-            UnknownJob: There is none, or the function has several.
+            UnknownJob: There is none here, or the function has several.
         """
         if isinstance(job, Job):
-            return job
-        if isinstance(job, str):
+            found = [job] if self.jobs.get(job.name) is job else []
+        elif isinstance(job, str):
             found = [self.jobs[job]] if job in self.jobs else []
         else:
-            found = [each for each in self.jobs.values() if each.func == job]
+            found = [each for each in self if each.func == job]
         if len(found) == 1:
             return found[0]
         several = f"; it has several: {', '.join(each.name for each in found)}" if found else ""
@@ -187,7 +177,7 @@ class Scheduler(Registrar):
     def __contains__(self, job: object) -> bool:
         if isinstance(job, str):
             return job in self.jobs
-        return any(each is job or each.func == job for each in self.jobs.values())
+        return any(each is job or each.func == job for each in self)
 
     def __iter__(self) -> Iterator[Job]:
         return iter(tuple(self.jobs.values()))
@@ -384,6 +374,19 @@ class Scheduler(Registrar):
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
 
+    def _make(  # noqa: PLR0913 - what a job is made of
+        self,
+        func: Callable[..., Any],
+        trigger: Trigger,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+        prefix: str = "",
+    ) -> JobRecord:
+        spec = self._spec_of(options)
+        work = None if args is _NO_ARGS and kwargs is None else _work(func, args, kwargs)
+        return self._engine.registry.make(func, trigger, work, options.get("name"), spec, prefix)
+
     def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
         """Return the checked options; jobs with the same options share one."""
         named = "name" in options
@@ -400,6 +403,14 @@ class Scheduler(Registrar):
     def _resolve(self, options: Mapping[str, Any], *, named: bool) -> JobSpec:
         given = {name: value for name, value in options.items() if name != "name"}
         return resolve(self._base, given, named=named)
+
+
+def _work(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Work:
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(f"args must be a sequence of arguments, got {args!r}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs must be a mapping of arguments, got {kwargs!r}")
+    return Work(func, tuple(args), dict(kwargs or {}))
 
 
 def _key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:

@@ -46,7 +46,7 @@ class Function:
     def bind(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        """Check the arguments; return what to call with, and the arguments by parameter.
+        """Check the arguments; return what to call with, and the arguments by name, defaults included.
 
         Raises:
             TypeError: They do not fit the signature.
@@ -57,14 +57,13 @@ class Function:
             bound = plain.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}") from None
-        arguments = dict(bound.arguments)
         injected = [name for name in self._run_parameters if name not in given]
         if not injected:
-            return bound.args, bound.kwargs, arguments
-        whole = {**arguments, **dict.fromkeys(injected, _RUN)}
+            return bound.args, bound.kwargs, _by_name(bound)
+        whole = {**bound.arguments, **dict.fromkeys(injected, _RUN)}
         ordered = {name: whole[name] for name in self._signature.parameters if name in whole}
         full = inspect.BoundArguments(self._signature, ordered)
-        return full.args, full.kwargs, arguments
+        return full.args, full.kwargs, _by_name(bound)
 
     def _without_run(self, given: Sequence[str]) -> inspect.Signature:
         left = [
@@ -73,6 +72,15 @@ class Function:
             if each.name not in self._run_parameters or each.name in given
         ]
         return self._signature.replace(parameters=left)
+
+
+def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
+    bound.apply_defaults()
+    found = dict(bound.arguments)
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= found.pop(name)
+    return found
 
 
 def function_of(func: Callable[..., Any]) -> Function:

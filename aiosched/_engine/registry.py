@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from types import MappingProxyType
@@ -67,26 +67,26 @@ class Registry:
         """The zone of triggers that have none."""
         return self._shop.timezone
 
-    def add(
+    def make(  # noqa: PLR0913 - what a job is made of
         self,
         func: Callable[..., Any],
         trigger: Any,
         work: Work | None,
         name: str | None,
         spec: JobSpec,
+        prefix: str = "",
     ) -> JobRecord:
-        """Check everything, then register the job.
+        """Check everything and make a job, but do not register it.
 
         Raises:
             DuplicateJob: The name is taken.
-            TypeError, ValueError: Something does not fit; nothing is registered.
+            TypeError, ValueError: Something does not fit.
         """
-        name = name_for(func, name, spec)
-        if name in self._jobs:
-            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
+        name = prefix + name_for(func, name, spec)
+        self._check_free(name)
         work = work or plain_work(func)
         call, arguments = call_for(work, spec, self._shop)
-        job = self._make(
+        return self._make(
             self._engine,
             name,
             work,
@@ -96,15 +96,32 @@ class Registry:
             self._lockers.gates_for(spec),
             lock_key_for(spec.lock_key, name, arguments),
         )
-        self._jobs[name] = job
-        self._count_priority(spec, 1)
+
+    def add(self, job: JobRecord) -> JobRecord:
+        """Register a job that was made here.
+
+        Raises:
+            DuplicateJob: The name is taken by now.
+        """
+        self._check_free(job.name)
+        self._jobs[job.name] = job
+        self._count_priority(job._spec, 1)
         self._tell(job, JobChange.ADDED)
         self._plan(job)
         return job
 
-    def default_name(self, func: Callable[..., Any]) -> str:
-        """Return what a job of *func* is called unless it is given a name."""
-        return name_for(func, None, _NO_LOCKER)
+    def add_all(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
+        """Register all of *jobs*, or none.
+
+        Raises:
+            DuplicateJob: A name is taken, or two have the same.
+        """
+        new: dict[str, JobRecord] = {}
+        for job in jobs:
+            if job.name in new:
+                raise DuplicateJob(f"two jobs of a group are named {job.name!r}")
+            new[job.name] = job
+        return [self.add(job) for job in new.values()]
 
     def remove(self, job: JobRecord, *, cancel: bool) -> None:
         """Forget *job*; runs that go on are cancelled if *cancel*, queued runs always."""
@@ -231,6 +248,10 @@ class Registry:
         if spec.priority:
             self._dispatcher.prioritised += by
 
+    def _check_free(self, name: str) -> None:
+        if name in self._jobs:
+            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
+
     def _check(self, job: JobRecord) -> None:
         if job._state is JobState.REMOVED:
             raise UnknownJob(f"job {job.name!r} was removed")
@@ -239,9 +260,6 @@ class Registry:
         if self._bus.wants_job_changes:
             at = from_us(self._clock.now())
             self._bus.publish(JobChanged(at=at, job=job, change=change, error=error))
-
-
-_NO_LOCKER = JobSpec()
 
 
 def _timing(spec: JobSpec) -> tuple[Any, ...]:
