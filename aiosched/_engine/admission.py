@@ -99,6 +99,18 @@ class Admission:
             self._leave_job(run)
         return True
 
+    def dismiss(self) -> list[Run]:
+        """Take every run out of the queues, and let none in for it."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._heap.clear()
+        for run in waiting:
+            job: JobRecord = run.job
+            job._queue = None
+            if job._runs is not None and run in job._runs:
+                self._leave_job(run)
+        return waiting
+
     def _take(self, run: Run, go: Go) -> Refusal | None:
         limit = self.max_running
         if limit is not None and self.running >= limit:

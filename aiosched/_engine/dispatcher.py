@@ -88,6 +88,11 @@ class Dispatcher:
         """Run on *loop*, each run in a copy of *context*."""
         self._loop = loop
         self._context = context
+        self._continuing = False
+        self._unentered.clear()
+        for run, task in tuple(self.tasks.items()):
+            if task.get_loop() is not loop:
+                self._bury(run)
 
     # -- due ------------------------------------------------------------------------------------
 
@@ -151,6 +156,16 @@ class Dispatcher:
         run._error = reason
         self.conclude(run, Status.CANCELLED, None)
         return True
+
+    def dismiss(self) -> list[Run]:
+        """Empty the queues. Runs that have no task are cancelled; it is for the caller to cancel the others."""
+        waiting = list(self.queued)
+        self._ranked.clear()
+        self.admission.dismiss()
+        for run in waiting:
+            if run._task is None:
+                self.conclude(run, Status.CANCELLED, None)
+        return waiting
 
     def cancel_runs(self, job: JobRecord, why: str) -> None:
         """Cancel every run of *job* that has a task."""
@@ -257,9 +272,17 @@ class Dispatcher:
         while runs and (runs[0]._entered or _is_done(runs[0])):
             run = runs.popleft()
             if not run._entered:
-                self.settle(run)
+                self._settle_unentered(run)
         if runs:
             self._loop.call_soon(self._check_entered, context=self._context)
+
+    def _settle_unentered(self, run: Run) -> None:
+        if run._granted is None:
+            return self.settle(run)
+        # The lock that came with it goes back first, in the run's name, so that a drain sees it.
+        work = self.runner.give_back(run)
+        run._task = self.tasks[run] = Task(work, loop=self._loop, name=run.job.name)
+        return None
 
     def started(self, run: Run) -> Refusal | None:
         """Count and publish the start, unless the job has had all its runs."""
@@ -277,6 +300,9 @@ class Dispatcher:
 
     async def postpone(self, run: Run, until: Postponed) -> Refusal | None:
         """Leave the slots, wait, and come back with slots again; or be refused them."""
+        if run.job.draining and run._task is not None:
+            run._task.cancel("the scheduler stops")
+            await asyncio.sleep(0)
         lock, run._granted = run._granted, None
         if lock is not None:
             await self._away(run, self._redeliver(run, lock))
@@ -345,7 +371,8 @@ class Dispatcher:
         The last thing that its task does.
         """
         try:
-            del self.tasks[run]
+            if self.tasks.pop(run, None) is None:
+                return  # its loop was closed, and it has been told
             run._task = None
             job: JobRecord = run.job
             if run._status is None:
@@ -358,6 +385,16 @@ class Dispatcher:
                 self._rest(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
             self._on_failure(error)
+
+    def _bury(self, run: Run) -> None:
+        """End a run whose loop is not ours any more: it was abandoned, or its loop was closed."""
+        run._task = run._waiter = None
+        del self.tasks[run]
+        self.postponed.discard(run)
+        if run.job._runs is not None and run in run.job._runs:
+            self.admission.leave(run)
+        if not run._told:
+            self.tell(run)
 
     def _read_failure(self, run: Run) -> None:
         """Without an end it was cancelled before its start, or our own code has raised."""

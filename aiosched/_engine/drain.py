@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiosched")
 
 _AFTER_CANCEL: Final = 5.0  # seconds for what was cancelled to clean up
+_LOOK: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,67 +38,83 @@ class DrainReport:
         return not self.abandoned
 
 
-async def drain(dispatcher: Dispatcher, timeout: float) -> DrainReport:
-    """Bring every run to its end within *timeout* seconds, and a few more for the cancelled."""
-    cancelled = _dismiss_waiting(dispatcher)
-    going_on = [run for run in dispatcher.tasks if run not in cancelled]
+async def drain(dispatcher: Dispatcher, timeout: float, hurried: asyncio.Event) -> DrainReport:
+    """Bring every run to its end within *timeout* seconds, and a few more for the cancelled.
+
+    Args:
+        dispatcher: Whose runs.
+        timeout: How long to wait before they are cancelled.
+        hurried: Set when nobody wants to wait that long.
+    """
+    waiting = _dismiss_waiting(dispatcher)
+    going_on = dispatcher.tasks.keys() - waiting.keys()
     for run in going_on:
         if run._stopping is not None:
             run._stopping.set()
-    await _until(dispatcher, _nothing, timeout)
-    late = [run for run in dispatcher.tasks if not run._told]
-    _cancel(dispatcher.tasks)
-    await _until(dispatcher, _only_threads, _AFTER_CANCEL)
+    await _patiently(dispatcher, timeout, hurried)
+    late = [run for run in dispatcher.tasks if not run._told and run not in waiting]
+    _cancel(dispatcher, dispatcher.tasks)
+    await _until_threads_are_left(dispatcher)
     abandoned = list(dispatcher.tasks)
-    _give_up(abandoned)
-    if abandoned:
-        await _until(dispatcher, _nothing, 0.1)
-    cancelled += [run for run in late if run not in abandoned]
+    await _give_up(dispatcher, abandoned)
+    left = set(abandoned)
     return DrainReport(
-        finished=sum(run._task is None and run not in late for run in going_on),
-        cancelled=tuple(run.id for run in cancelled),
+        finished=len(going_on.difference(late, left)),
+        cancelled=tuple(run.id for run in (*waiting, *late) if run not in left),
         abandoned=tuple(run.id for run in abandoned),
     )
 
 
-def _dismiss_waiting(dispatcher: Dispatcher) -> list[Run]:
+def _dismiss_waiting(dispatcher: Dispatcher) -> dict[Run, None]:
     """Cancel the runs that have not begun: queued for a limit, or waiting for a store."""
-    queued = list(dispatcher.queued)
-    returning = [run for run in queued if not dispatcher.withdraw(run)]
-    _cancel([*returning, *dispatcher.postponed])
-    return [*queued, *dispatcher.postponed]
+    waiting = dict.fromkeys((*dispatcher.dismiss(), *dispatcher.postponed))
+    _cancel(dispatcher, waiting)
+    return waiting
 
 
-def _cancel(runs: Iterable[Run]) -> None:
-    for run in runs:
-        if run._task is not None:
-            run._task.cancel("the scheduler stops")
+def _cancel(dispatcher: Dispatcher, runs: Iterable[Run]) -> None:
+    for run in tuple(runs):
+        task = dispatcher.tasks.get(run)
+        if task is not None:
+            task.cancel("the scheduler stops")
 
 
-def _nothing(dispatcher: Dispatcher) -> bool:
-    return not dispatcher.tasks
-
-
-def _only_threads(dispatcher: Dispatcher) -> bool:
-    return all(run._holds for run in dispatcher.tasks)
-
-
-async def _until(
-    dispatcher: Dispatcher, over: Callable[[Dispatcher], bool], timeout: float
-) -> None:
-    """Wait until it is *over*, for *timeout* seconds; runs may be let in meanwhile."""
+async def _patiently(dispatcher: Dispatcher, timeout: float, hurried: asyncio.Event) -> None:
+    """Wait until nothing goes on any more, or somebody is in a hurry."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout
     await asyncio.sleep(0)  # what was cancelled has its turn
-    while not over(dispatcher) and (left := until - loop.time()) > 0:
-        await asyncio.wait(
-            tuple(dispatcher.tasks.values()), timeout=left, return_when=asyncio.FIRST_COMPLETED
-        )
+    hurry = loop.create_task(hurried.wait(), name="aiosched hurry")
+    try:
+        # Runs may be let in meanwhile: an older occurrence that came with a lock.
+        while dispatcher.tasks and not hurried.is_set() and (left := until - loop.time()) > 0:
+            all_done = loop.create_task(asyncio.wait(tuple(dispatcher.tasks.values())))
+            await asyncio.wait({all_done, hurry}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            all_done.cancel()
+    finally:
+        hurry.cancel()
 
 
-def _give_up(runs: list[Run]) -> None:
+async def _until_threads_are_left(dispatcher: Dispatcher) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _AFTER_CANCEL
+    await asyncio.sleep(0)  # what was cancelled has its turn
+    while (left := until - loop.time()) > 0:
+        loose = [task for run, task in dispatcher.tasks.items() if not run._holds]
+        if not loose:
+            return
+        # Not to the end in one go: one of them may find that it must wait for its thread.
+        await asyncio.wait(loose, timeout=min(left, _LOOK))
+
+
+async def _give_up(dispatcher: Dispatcher, runs: list[Run]) -> None:
+    """Wait no longer for *runs*; each has its outcome all the same."""
     for run in runs:
         log.error("gave up waiting for %s: it still goes on", run.id)
         run._holds = None
-        if run._task is not None:
-            run._task.cancel("the drain gave up")
+        dispatcher.tasks[run].cancel("the drain gave up")
+    if runs:
+        await asyncio.wait([dispatcher.tasks[run] for run in runs], timeout=_LOOK)
+    for run in runs:
+        if not run._told:
+            dispatcher.tell(run)

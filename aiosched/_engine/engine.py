@@ -85,7 +85,9 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._opening: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[DrainReport] | None = None
+        self._hurried = asyncio.Event()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -98,23 +100,44 @@ class Engine:
         """Open the lockers, plan every job, and begin.
 
         Raises:
-            SchedulerClosed: It runs already, or is just starting or stopping.
+            SchedulerClosed: It runs already, is just starting or stopping, or was stopped meanwhile.
         """
-        if self._loop is not None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and not self._loop.is_closed():
             raise SchedulerClosed(f"the scheduler cannot be started: it is {self.state}")
-        self._loop = asyncio.get_running_loop()
+        was_left = self._loop is not None
+        self._loop, self._opening, self._stopping = loop, None, None
+        self._hurried = asyncio.Event()
         try:
-            await self.lockers.open(self._used_lockers())
-        except BaseException:
-            self._loop = None
-            raise
-        self._begin(self._loop)
-        try:
+            if was_left:
+                await self._bury()
+            await self._open()
+            self._begin(loop)
             await self._plan_all()
         except BaseException:
-            await self._stop(0.0)
+            await self.stop(drain_first=False, timeout=0.0)
             raise
         self.planner.refresh()
+
+    async def _open(self) -> None:
+        assert self._loop is not None  # noqa: S101 - start() has set it
+        opening = self.lockers.open(self._used_lockers())
+        self._opening = self._loop.create_task(opening, name="aiosched start")
+        try:
+            await asyncio.wait({self._opening})
+        finally:
+            self._opening.cancel()
+        if self._stopping is not None:
+            raise SchedulerClosed("the scheduler was stopped while it was starting")
+        self._opening.result()
+
+    async def _bury(self) -> None:
+        """Forget what went on in a loop that was closed without a stop."""
+        self.planner.stop()
+        self._forget_plans()
+        self._tasks.clear()
+        self.dispatcher.dismiss()
+        await self.lockers.close()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         context = contextvars.copy_context()
@@ -122,7 +145,6 @@ class Engine:
         self.draining = False
         self.error = None
         self.failed = asyncio.Event()
-        self._stopping = None
         self.watch.begin()
         self.planner.start(loop, context)
         self.dispatcher.start(loop, context)
@@ -131,20 +153,29 @@ class Engine:
     async def _plan_all(self) -> None:
         """Plan every job, in slices; fire what runs on a start, and make up for what was missed."""
         for count, job in enumerate(tuple(self.registry.by_name.values()), 1):
-            if self.registry.by_name.get(job.name) is job and job._due is None:
-                self.registry.begin(job)
-            if job._spec.run_on_start:
-                self.dispatcher.fire(job, self.planner.wall, Cause.START)
-            if catchup.wants_it(job):
-                self.spawn(self._make_up(job), f"{job.name} (catch-up)")
+            if job._state is JobState.SCHEDULED:
+                self._plan_first(job)
             if not count % _SLICE:
                 self.planner.refresh()
                 await asyncio.sleep(0)
+                if self._stopping is not None:
+                    raise SchedulerClosed("the scheduler was stopped while it was starting")
+
+    def _plan_first(self, job: JobRecord) -> None:
+        if job._due is None:
+            self.registry.begin(job)
+        if job._state is JobState.FINISHED:
+            return
+        if job._spec.run_on_start:
+            self.dispatcher.fire(job, self.planner.wall, Cause.START)
+        if catchup.wants_it(job):
+            self.spawn(self._make_up(job), f"{job.name} (catch-up)")
 
     async def stop(self, *, drain_first: bool, timeout: float) -> DrainReport:
         """Fire no more, let runs end for *timeout* seconds, cancel the rest, and close everything.
 
-        Whoever calls it a second time waits for the first; cancelling a caller leaves it going on.
+        Whoever calls it a second time waits for the first, and without *drain_first* hurries it;
+        cancelling a caller leaves it going on.
         """
         if self._loop is None:
             return DrainReport()
@@ -153,30 +184,44 @@ class Engine:
         if self._stopping is None:
             work = self._stop(timeout if drain_first else 0.0)
             self._stopping = self._loop.create_task(work, name="aiosched stop")
+        elif not drain_first:
+            self.hurry()
         # Shielded: a cancelled caller must not leave locks and tasks behind.
         return await asyncio.shield(self._stopping)
 
     async def _stop(self, timeout: float) -> DrainReport:
-        failed = self.state is SchedulerState.FAILED
+        has_run = self.is_running
         self.draining = True
-        if not failed:
+        if has_run:
             self._become(SchedulerState.DRAINING)
         self.planner.stop()
-        for task in self._tasks:
+        helpers = [*self._tasks, *([] if self._opening is None else [self._opening])]
+        for task in helpers:
             task.cancel()
-        report = await drain(self.dispatcher, timeout)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.lockers.close()
-        self._forget_plans()
-        if not failed:
-            self._become(SchedulerState.STOPPED)
-        await self.bus.drain(timeout=5.0)
-        self.bus.close_streams()
-        self._loop = None
+        try:
+            report = await self._drain(timeout)
+            await asyncio.gather(*helpers, return_exceptions=True)
+        finally:
+            await self.lockers.close()
+            self._forget_plans()
+            if has_run:
+                self._become(SchedulerState.STOPPED)
+            await self.bus.drain(timeout=5.0)
+            self.bus.close_streams()
+            self._loop = None
         return report
 
+    async def _drain(self, timeout: float) -> DrainReport:
+        try:
+            return await drain(self.dispatcher, timeout, self._hurried)
+        except asyncio.CancelledError:
+            # Somebody cancels all tasks of the loop, us among them: locks must be given back still.
+            self.hurry()
+            return await drain(self.dispatcher, 0.0, self._hurried)
+
     def hurry(self) -> None:
-        """Cancel what a drain is waiting for."""
+        """Cancel what a drain is waiting for, and no longer wait for threads."""
+        self._hurried.set()
         for task in tuple(self.dispatcher.tasks.values()):
             task.cancel("told to stop at once")
 
@@ -217,9 +262,9 @@ class Engine:
             return
         log.critical("the scheduler's machinery failed: %r", error, exc_info=error)
         self.error = error
+        self.failed.set()
         self.planner.stop()
         self._become(SchedulerState.FAILED, error)
-        self.failed.set()
         if self._on_failure == "exit":
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -276,9 +321,15 @@ class Engine:
         assert self._loop is not None  # noqa: S101 - callers check
         task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
 
     def _wake(self) -> None:
         """The timer: notice a step of the wall clock, and fire what is due."""
@@ -311,7 +362,13 @@ class Engine:
 
     def _become(self, state: SchedulerState, error: BaseException | None = None) -> None:
         self.state = state
-        self.bus.publish(SchedulerChanged(at=from_us(self.clock.now()), state=state, error=error))
+        self.bus.publish(SchedulerChanged(at=from_us(self._now()), state=state, error=error))
+
+    def _now(self) -> int:
+        try:
+            return self.clock.now()
+        except Exception:  # noqa: BLE001 - a clock of the user's own, which may be what has failed
+            return self.planner.wall
 
     def _used_lockers(self) -> list[Any]:
         used = {id(job._spec.locker): job._spec.locker for job in self.registry.by_name.values()}

@@ -70,11 +70,10 @@ class Lockers:
         """Close what was opened; a locker that cannot be closed is logged."""
         opened, self._open = self._open, {}
         for locker, task in opened.values():
-            try:
-                await task
-            except Exception:  # it was told to whoever waited for it
-                log.debug("locker %r never opened", locker, exc_info=True)
-            else:
+            task.cancel()  # nothing, for one that is open
+            if not task.done():
+                await asyncio.wait({task})
+            if not task.cancelled() and task.exception() is None:
                 await _close(locker)
 
     def _lock_gate(self, locker: Any) -> LockGate:

@@ -98,6 +98,13 @@ class Runner:
                 self._settle(run)
         return None
 
+    async def give_back(self, run: Run) -> None:
+        """Give back the lock that came with a run which never began."""
+        try:
+            await _give_back(run)
+        finally:
+            self._settle(run)
+
     async def _pass(self, run: Run) -> Postponed | None:
         entered: list[Any] = []
         try:
