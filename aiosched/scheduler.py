@@ -374,7 +374,7 @@ class Scheduler(Registrar):
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
 
-    def _make(  # noqa: PLR0913 - what a job is made of
+    def _make(  # noqa: PLR0913, PLR0917 - what a job is made of
         self,
         func: Callable[..., Any],
         trigger: Trigger,

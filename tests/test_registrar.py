@@ -1,4 +1,4 @@
-"""Registering: decorators and `add` on a scheduler and a group; a group goes in whole or not at all."""
+"""Registering: decorators and `add`; a group goes in whole or not at all."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_lock_key_may_hold_fields_of_the_arguments(
 @pytest.mark.parametrize("template", ["{nobody}", "{0}", "{tenant.nothing}", "{tenant", "a}"])
 def test_a_lock_key_that_does_not_fit_is_refused(template: str) -> None:
     scheduler = Scheduler()
-    with pytest.raises(ValueError, match="lock_key .* does not fit the arguments"):
+    with pytest.raises(ValueError, match=r"lock_key .* does not fit the arguments"):
         scheduler.add(of_tenant, Every(seconds=1), args=("acme",), lock_key=template)
     assert not scheduler.jobs
 

@@ -46,7 +46,7 @@ class Function:
     def bind(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        """Check the arguments; return what to call with, and the arguments by name, defaults included.
+        """Check the arguments; return what to call with, and all of them by name.
 
         Raises:
             TypeError: They do not fit the signature.

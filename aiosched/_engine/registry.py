@@ -67,7 +67,7 @@ class Registry:
         """The zone of triggers that have none."""
         return self._shop.timezone
 
-    def make(  # noqa: PLR0913 - what a job is made of
+    def make(  # noqa: PLR0913, PLR0917 - what a job is made of
         self,
         func: Callable[..., Any],
         trigger: Any,
