@@ -52,9 +52,12 @@ def clock(moment: datetime) -> str:
 
 def screen_for(console: Console) -> Screen:
     """Return the live screen if *console* can show it, else plain lines."""
-    if console.is_terminal and not console.is_dumb_terminal and console.width >= _NARROWEST:
-        return LiveScreen(console)
-    return Screen(console)
+    can_draw = console.is_terminal and not console.is_dumb_terminal and _knows_unicode(console)
+    return LiveScreen(console) if can_draw and console.width >= _NARROWEST else Screen(console)
+
+
+def _knows_unicode(console: Console) -> bool:
+    return console.encoding.startswith("utf")
 
 
 class Screen:
@@ -75,7 +78,9 @@ class Screen:
         return None
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line."""
+        """Print a line, with what signs there are."""
+        if not _knows_unicode(self.console):
+            text = text.encode("ascii", "ignore").decode().strip()
         self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def tell(self, scene: Scene, text: str, style: str) -> None:

@@ -78,6 +78,15 @@ def test_plain_lines_say_who_did_what(scene: Scene) -> None:
     assert shown(on) == f"w1 (4711) started {time}, delivery 2\nw2 dies\n"
 
 
+def test_signs_that_the_console_does_not_have_are_left_out(scene: Scene) -> None:
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="latin-1")
+    with screen_for(Console(file=file, force_terminal=True, width=100)) as screen:
+        screen.tell(scene, "✗ kill -9 4712", "red")
+    file.flush()
+    assert written.getvalue() == b"kill -9 4712\n"
+
+
 def test_a_clock_shows_tenths_only_where_there_are_some() -> None:
     assert len(clock(FIRST)) == len("12:00:00")
     assert clock(FIRST + timedelta(milliseconds=250)).endswith(":00.2")
