@@ -1,0 +1,87 @@
+"""The pytest plugin: tests in virtual time, by the fixture or the marker `virtual_time`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from aiosched.testing.clock import VirtualClock
+from aiosched.testing.loop import VirtualLoop
+from aiosched.testing.wall import moving_wall
+
+_NAME = "virtual_time"
+_FACTORIES = "aiosched loop factories"
+
+Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
+
+_clocks: list[VirtualClock] = []  # of the tests that run now
+
+
+@pytest.fixture
+def virtual_time(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
+    """Run the test on a `VirtualLoop`; give its clock, which `datetime.now()` follows.
+
+    The marker ``@pytest.mark.virtual_time(start, skew=0.0)`` does the same, with other arguments of
+    `VirtualClock`. Async tests need pytest-asyncio; `datetime.now()` needs time-machine.
+    """
+    marker = request.node.get_closest_marker(_NAME)
+    clock = VirtualClock(*marker.args, **marker.kwargs) if marker else VirtualClock()
+    _clocks.append(clock)
+    with moving_wall(clock):
+        yield clock
+    _clocks.remove(clock)
+
+
+def virtual_loop() -> VirtualLoop:
+    """Return a loop that the clock of the running test counts on."""
+    loop = VirtualLoop()
+    for clock in _clocks:
+        clock.follow(loop)
+    return loop
+
+
+class LoopFactories:
+    """Tells pytest-asyncio of the loop. Registered with the first test in virtual time only.
+
+    For pytest-asyncio asks for the loop of every test once anybody answers.
+    """
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_asyncio_loop_factories(
+        self, item: pytest.Item
+    ) -> Generator[None, Factories | None, Factories]:
+        """Give the virtual loop to tests that ask for it; others keep what they have."""
+        others = yield
+        if _is_virtual(item):
+            return {"virtual": virtual_loop}
+        return others or {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any]:
+    """Register the loop factories just before pytest-asyncio asks for them."""
+    plugins = metafunc.config.pluginmanager
+    if _is_virtual(metafunc.definition) and not plugins.has_plugin(_FACTORIES):
+        plugins.register(LoopFactories(), _FACTORIES)
+    return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line(
+        "markers", f"{_NAME}(start, *, skew=0.0): run the test in virtual time, which begins then"
+    )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give tests with the marker the fixture."""
+    names = getattr(item, "fixturenames", None)
+    if names is not None and _NAME not in names and item.get_closest_marker(_NAME):
+        names.insert(0, _NAME)
+
+
+def _is_virtual(item: pytest.Item) -> bool:
+    return _NAME in getattr(item, "fixturenames", ()) or bool(item.get_closest_marker(_NAME))
