@@ -69,6 +69,20 @@ def imports(session: nox.Session) -> None:
     session.run("lint-imports", "--no-cache")
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against rivals, print the table, write benchmarks/RESULTS.md; `-- --quick` for a try."""
+    session.install("-e", ".", "apscheduler==3.11.3", "cronsim", "uvloop")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure beside rivals, and write benchmarks/RESULTS.md; `-- --quick` takes below a minute."""
+    session.install("-e", ".", "apscheduler==3.11.3", "cronsim==2.*", "uvloop>=0.21")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
 def _pytest(session: nox.Session, *command: str) -> None:
     """Run pytest by *command*; a test that was skipped is a test that is missing."""
     report = Path(session.create_tmp()) / "report.xml"

@@ -1,0 +1,1 @@
+"""What aiosched costs, beside rivals, in one run: `nox -s bench`."""
