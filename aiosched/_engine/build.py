@@ -16,6 +16,8 @@ from aiosched._engine.invoke import (
     by_executor,
     function_of,
     in_loop,
+    is_importable,
+    is_plain,
     is_stable,
     takes_a_run,
 )
@@ -48,9 +50,13 @@ class Work:
     kwargs: Mapping[str, Any] | None = None
 
 
-@functools.lru_cache(maxsize=256)
 def plain_work(func: Callable[..., Any]) -> Work:
     """Return the work of a function without arguments, shared by its jobs."""
+    return _remembered_work(func) if is_plain(func) else Work(func)
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered_work(func: Callable[..., Any]) -> Work:
     return Work(func)
 
 
@@ -101,7 +107,7 @@ def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, 
     Raises:
         TypeError: The arguments do not fit the function, or the executor does not.
     """
-    if work.args or work.kwargs:
+    if work.args or work.kwargs or not is_plain(work.func):
         return _make_call(work, spec, shop)
     key = (work.func, spec.executor, spec.timeout, spec.retry)
     try:
@@ -159,5 +165,9 @@ def _plain_call(
     elif executor == "process":
         if takes_a_run(tuple(args), kwargs):
             raise TypeError(f"executor='process' cannot hand the Run to {function.name}")
+        if not is_importable(function.name):
+            raise TypeError(
+                f"executor='process' needs a function that can be imported, got {function.name}"
+            )
         executor = shop.processes
     return by_executor(executor, function, tuple(args), kwargs)

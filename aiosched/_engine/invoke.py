@@ -6,7 +6,8 @@ import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, get_args
+from types import BuiltinFunctionType, FunctionType, MethodType, UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from aiosched.model import Run
 from aiosched.protocols import Executor
@@ -14,7 +15,9 @@ from aiosched.protocols import Executor
 Call = Callable[[Run], Awaitable[Any]]
 
 _RUN: Final = object()  # stands where the run goes
-_RUN_TEXT: Final = re.compile(r"(?:^|\.)Run$")
+_WORDS: Final = re.compile(r"[\w.]+|\[")
+_AROUND_A_RUN: Final = frozenset({"Annotated", "Optional", "Union"})
+_SAME_IF_EQUAL: Final = (FunctionType, MethodType, BuiltinFunctionType, type)
 
 
 class Function:
@@ -85,12 +88,12 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 def function_of(func: Callable[..., Any]) -> Function:
     """Return what is known of *func*; the newest few hundred are remembered."""
-    try:
-        return _remembered(func)
-    except TypeError:
-        if _is_hashable(func):
-            raise
-        return Function(func)
+    return _remembered(func) if is_plain(func) else Function(func)
+
+
+def is_plain(func: object) -> bool:
+    """Say whether *func* can stand for what equals it; callable objects may be equal, yet two."""
+    return isinstance(func, _SAME_IF_EQUAL)
 
 
 def in_loop(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -129,23 +132,22 @@ def name_of(func: Callable[..., Any]) -> str:
 
 def is_stable(name: str) -> bool:
     """Say whether a default name means the same function in every process."""
-    module, _, qualname = name.partition(":")
-    return module != "__main__" and "<" not in qualname
+    return is_importable(name) and not name.startswith("__main__:")
+
+
+def is_importable(name: str) -> bool:
+    """Say whether a function of that default name can be found in its module."""
+    return "<" not in name.partition(":")[2]
 
 
 def _async_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     if takes_a_run(args, kwargs):
-        if args == (_RUN,) and not kwargs:
+        if len(args) == 1 and not kwargs:
             return func
         return lambda run: func(*_fill(args, run), **_fill_named(kwargs, run))
     if not args and not kwargs:
-        return _ignoring_run(func)
+        return lambda _: func()
     return lambda _: func(*args, **kwargs)
-
-
-@functools.lru_cache(maxsize=256)
-def _ignoring_run(func: Callable[..., Any]) -> Call:
-    return lambda _: func()  # one closure for all the jobs of a function
 
 
 def _blocking_call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -169,14 +171,6 @@ def _remembered(func: Callable[..., Any]) -> Function:
     return Function(func)
 
 
-def _is_hashable(func: object) -> bool:
-    try:
-        hash(func)
-    except TypeError:
-        return False
-    return True
-
-
 def _is(test: Callable[[Any], bool], func: Any) -> bool:
     return test(func) or (
         not inspect.isroutine(func)
@@ -187,12 +181,35 @@ def _is(test: Callable[[Any], bool], func: Any) -> bool:
 
 def _signature(func: Callable[..., Any]) -> inspect.Signature:
     try:
-        return inspect.signature(func, eval_str=True)
-    except (NameError, AttributeError, SyntaxError, TypeError):
-        pass  # an annotation names what only a type checker imports: leave them as text
+        signature = inspect.signature(func)
     except ValueError:
         return _ANYTHING
-    return inspect.signature(func)
+    names = _names_around(func)
+    parameters = [_evaluated(each, names) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
+
+
+def _names_around(func: Any) -> dict[str, Any]:
+    while isinstance(func, functools.partial):
+        func = func.func
+    func = inspect.unwrap(func)
+    if not hasattr(func, "__globals__"):
+        func = getattr(func, "__call__", None)  # noqa: B004
+    names: dict[str, Any] = getattr(func, "__globals__", {})
+    return names
+
+
+def _evaluated(parameter: inspect.Parameter, names: dict[str, Any]) -> inspect.Parameter:
+    """Read an annotation that is text: as `inspect` does, which reads all of them or none."""
+    note = parameter.annotation
+    for _ in range(2):  # the text itself may have been written in quotes
+        if not isinstance(note, str):
+            break
+        try:
+            note = eval(note, names)  # noqa: S307 - the user's own code
+        except Exception:  # noqa: BLE001 - of what only a type checker imports: left as text
+            break
+    return parameter.replace(annotation=note)
 
 
 _ANYTHING: Final = inspect.Signature(
@@ -208,5 +225,13 @@ def _takes_a_run(parameter: inspect.Parameter) -> bool:
         return False
     note = parameter.annotation
     if isinstance(note, str):
-        return any(_RUN_TEXT.search(part.strip("'\" ")) for part in note.split("|"))
-    return note is Run or Run in get_args(note)
+        return _speaks_of_a_run(note)
+    if get_origin(note) in (Union, UnionType):
+        return Run in get_args(note)
+    return note is Run or (get_origin(note) is Annotated and get_args(note)[0] is Run)
+
+
+def _speaks_of_a_run(note: str) -> bool:
+    """Say whether a text that cannot be evaluated means a run, or a run or something else."""
+    words = [word.rpartition(".")[2] for word in _WORDS.findall(note)]
+    return "Run" in words and ("[" not in words or words[0] in _AROUND_A_RUN)
