@@ -71,13 +71,6 @@ def imports(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against rivals, print the table, write benchmarks/RESULTS.md; `-- --quick` for a try."""
-    session.install("-e", ".", "apscheduler==3.11.3", "cronsim", "uvloop")
-    session.run("python", "-m", "benchmarks", *session.posargs)
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
     """Measure beside rivals, and write benchmarks/RESULTS.md; `-- --quick` takes below a minute."""
     session.install("-e", ".", "apscheduler==3.11.3", "cronsim==2.*", "uvloop>=0.21")
     session.run("python", "-m", "benchmarks", *session.posargs)
