@@ -14,8 +14,8 @@ _PAGE = """\
 
 Written by `{command}` with {python} on {system}. Figures are medians, each scenario in a process
 of its own; costs are processor time. They depend on the machine: what counts are the ratios, as all
-contestants ran in this one run. F is a bare `asyncio.create_task` of the same no-op coroutine, taken
-in the same process. A line with a dot belongs to the one above it. The first figure must be reached;
+contestants ran in this one run. F is a bare `asyncio.create_task` of the same no-op coroutine, in
+the same process. A line with a dot belongs to the one above it. The first figure must be reached;
 the aim is what a bare prototype reached.
 
 {table}
