@@ -38,9 +38,9 @@ E = TypeVar("E", bound=Entry)
 class Wheel(Generic[E]):
     """Entries by the moment at which they are due, earliest first, then in the order of `add`.
 
-    Every step is O(1) on average, but for the heaps of the slots' numbers; the longest, turning a
-    crowd of one microsecond round or forgetting half of it, is C's or a comprehension's. Which clock
-    the moments are on is the caller's business.
+    Every step is O(1) on average, but for the heaps of the slots' numbers. The longest single ones
+    are to split a slot, 0.3 ms, and to forget half of a crowd that left one microsecond, 1 ms for
+    100,000. Which clock the moments are on is the caller's business.
     """
 
     __slots__ = ("_live", "_made", "_root")
