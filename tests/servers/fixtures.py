@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.postgres import PostgresServer, find_programs
+from tests.servers.redis import RedisServer, find_redis, find_valkey
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +24,10 @@ def server_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _postgres(server_home: Path) -> Iterator[PostgresServer]:
-    (home := server_home / "postgres").mkdir()
+    home = _new(server_home / "postgres")
     server = PostgresServer(find_programs(server_home / "programs"), home)
     server.start()
     yield server
-    server.resume()
     server.stop()
 
 
@@ -46,3 +46,75 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
     yield name
     postgres_server.ensure()
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def _redis(server_home: Path) -> Iterator[RedisServer]:
+    yield from _running_redis(RedisServer(find_valkey(), _new(server_home / "redis")))
+
+
+@pytest.fixture(scope="session")
+def _other_redis(server_home: Path) -> Iterator[RedisServer]:
+    yield from _running_redis(RedisServer(find_redis(), _new(server_home / "other-redis")))
+
+
+@pytest.fixture(scope="session")
+def _forgetful_redis(server_home: Path) -> Iterator[RedisServer]:
+    home = _new(server_home / "forgetful-redis")
+    yield from _running_redis(RedisServer(find_valkey(), home, forgetful=True))
+
+
+@pytest.fixture(scope="session")
+def _five_redis(server_home: Path) -> Iterator[list[RedisServer]]:
+    program = find_valkey()
+    five = [RedisServer(program, _new(server_home / f"redis-{number}")) for number in range(5)]
+    for server in five:
+        server.start()
+    yield five
+    for server in five:
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(_redis: RedisServer) -> Iterator[RedisServer]:
+    """Valkey that keeps what it acknowledged, up when a test begins, whatever was done to it."""
+    yield from _ensured(_redis)
+
+
+@pytest.fixture
+def other_redis_server(_other_redis: RedisServer) -> Iterator[RedisServer]:
+    """Redis, which is not Valkey; it keeps what it acknowledged, too."""
+    yield from _ensured(_other_redis)
+
+
+@pytest.fixture
+def forgetful_redis_server(_forgetful_redis: RedisServer) -> Iterator[RedisServer]:
+    """Valkey that is empty after a restart."""
+    yield from _ensured(_forgetful_redis)
+
+
+@pytest.fixture
+def five_redis_servers(_five_redis: list[RedisServer]) -> Iterator[list[RedisServer]]:
+    """Five independent ones that keep what they acknowledged."""
+    for server in _five_redis:
+        server.ensure()
+    yield _five_redis
+    for server in _five_redis:
+        server.ensure()
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _running_redis(server: RedisServer) -> Iterator[RedisServer]:
+    server.start()
+    yield server
+    server.stop()
+
+
+def _ensured(server: RedisServer) -> Iterator[RedisServer]:
+    server.ensure()
+    yield server
+    server.ensure()
