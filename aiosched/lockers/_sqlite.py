@@ -10,7 +10,8 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -221,21 +222,29 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    # Reads before it writes, so that a file that is not ours stays as it is.
-    if _is_new(connection, path):
+    # Reads before it writes, so that a file that is not ours stays as it is. What is read is of one
+    # moment: half of it from before another process made the file would look like a foreign one.
+    with _transaction(connection, "DEFERRED"):
+        is_new = _is_new(connection, path)
+    if is_new:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection, "IMMEDIATE"):
             if _is_new(connection, path):  # nobody else was quicker
                 for statement in _SCHEMA:
                     connection.execute(statement)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
     # Safe against a killed process; what a power failure may take is the last moments' claims.
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
