@@ -73,7 +73,8 @@ class Job(JobRecord):
     @property
     def last(self) -> Outcome | None:
         """The outcome of the run that ended last; None before any has."""
-        return None if self._last is None else outcome_of(recall(self, self._last))
+        run = recall(self)
+        return None if run is None else outcome_of(run)
 
     @property
     def running(self) -> tuple[Run, ...]:

@@ -191,5 +191,14 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class SteppingClock(Clock, Protocol):
+    """A clock that tells when its wall reading steps, so that nobody has to look."""
+
+    def on_step(self, listener: Callable[[], object], /) -> Callable[[], object]:
+        """Call *listener* after each step; return how to stop that."""
+        ...
+
+
 Listener = Callable[[Any], Awaitable[object] | object]
 """A function of one event, sync or async."""

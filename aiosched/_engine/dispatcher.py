@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
 from aiosched._engine.outcome import outcome_of, remember
-from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.record import JobRecord
 from aiosched._engine.runner import Runner
+from aiosched._engine.wheel import IDLE
 from aiosched.errors import TooEarly
 from aiosched.events import Started
 from aiosched.model import Cause, JobState, Refusal, Run, Status
@@ -158,7 +159,7 @@ class Dispatcher:
         return True
 
     def dismiss(self) -> list[Run]:
-        """Empty the queues. Runs that have no task are cancelled; it is for the caller to cancel the others."""
+        """Empty the queues and return who was in; the caller has to cancel those who have a task."""
         waiting = list(self.queued)
         self._ranked.clear()
         self.admission.dismiss()
@@ -413,7 +414,7 @@ class Dispatcher:
             run._ended = self.monotonic()
         run._told = True
         run._offset = self.planner.offset
-        job._last = remember(job, run)
+        job._last = run if self.bus.wants_outcome else remember(job, run)
         if run._status is Status.SUCCEEDED:
             if job._spec.expect_within is not None:
                 self._on_success(job)

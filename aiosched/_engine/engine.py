@@ -88,6 +88,7 @@ class Engine:
         self._opening: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[DrainReport] | None = None
         self._hurried = asyncio.Event()
+        self._waiting_for_stop: set[asyncio.Task[Any] | None] = set()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class Engine:
         """Open the lockers, plan every job, and begin.
 
         Raises:
-            SchedulerClosed: It runs already, is just starting or stopping, or was stopped meanwhile.
+            SchedulerClosed: It runs already, is starting or stopping, or was stopped meanwhile.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not None and not self._loop.is_closed():
@@ -146,6 +147,7 @@ class Engine:
         self.error = None
         self.failed = asyncio.Event()
         self.watch.begin()
+        self.bus.start(loop, context)
         self.planner.start(loop, context)
         self.dispatcher.start(loop, context)
         self._become(SchedulerState.RUNNING)
@@ -186,6 +188,7 @@ class Engine:
             self._stopping = self._loop.create_task(work, name="aiosched stop")
         elif not drain_first:
             self.hurry()
+        self._waiting_for_stop.add(asyncio.current_task())
         # Shielded: a cancelled caller must not leave locks and tasks behind.
         return await asyncio.shield(self._stopping)
 
@@ -206,8 +209,9 @@ class Engine:
             self._forget_plans()
             if has_run:
                 self._become(SchedulerState.STOPPED)
-            await self.bus.drain(timeout=5.0)
+            await self.bus.drain(5.0, besides=self._waiting_for_stop)
             self.bus.close_streams()
+            self._waiting_for_stop.clear()
             self._loop = None
         return report
 
@@ -237,7 +241,7 @@ class Engine:
         """Go on; what would have been due meanwhile is not made up for."""
         self.check_running()
         if self.state is SchedulerState.PAUSED:
-            self.planner.active = True
+            self.planner.go_on()
             self.planner.read_quietly()
             self._become(SchedulerState.RUNNING)
             jobs = list(self.registry.by_name.values())

@@ -13,16 +13,16 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 from aiosched._engine.jitter import share
-from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.record import JobRecord
 from aiosched._engine.timing import counts_elapsed
-from aiosched._engine.wheel import Instants, Ladder
+from aiosched._engine.wheel import IDLE, Instants, Ladder
 from aiosched.durations import MILLISECOND, SECOND
 from aiosched.events import Planned
 from aiosched.moments import from_us
+from aiosched.protocols import Clock, SteppingClock
 
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
-    from aiosched.protocols import Clock
 
 _STEP: Final = 100 * MILLISECOND  # less is slewing, or a reading between two ticks
 _LOOK: Final = SECOND  # how long a step of the wall clock may go unnoticed
@@ -52,6 +52,8 @@ class Planner:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0
         self._coarse = False
+        self._look: int | None = _LOOK
+        self._forget_steps: Callable[[], object] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         """Run on *loop*; timers run in *context*."""
@@ -59,14 +61,24 @@ class Planner:
         self._context = context
         # uvloop rounds timers to milliseconds and starts them from a time that it has cached.
         self._coarse = type(loop).__module__.partition(".")[0] == "uvloop"
-        self.active = True
         self._known = False
+        self.go_on()
         self.read()
+
+    def go_on(self) -> None:
+        """Wake again, after a start or a stop."""
+        self.active = True
+        if isinstance(self._clock, SteppingClock):
+            self._look = None
+            self._forget_steps = self._clock.on_step(self._on_step)
 
     def stop(self) -> None:
         """Wake no more. What is planned is forgotten by `unplan`, not here."""
         self.active = False
         self._disarm()
+        if self._forget_steps is not None:
+            self._forget_steps()
+            self._forget_steps = None
 
     def read(self) -> int:
         """Read both clocks; return by how many microseconds the wall clock has stepped since."""
@@ -186,9 +198,14 @@ class Planner:
         assert self._loop is not None  # noqa: S101 - arm() looked
         return self._loop.time() - max(0, self._clock.monotonic() - self.mono) / SECOND
 
+    def _on_step(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_timer, context=self._context)
+
     def _on_timer(self) -> None:
-        self._timer = None
-        self._wake()
+        self._disarm()
+        if self.active:
+            self._wake()
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -201,7 +218,8 @@ class Planner:
         by_wall = self.instants.next_at()
         if by_wall is None:
             return by_ladder
-        look = min(by_wall - self.wall, _LOOK) + self.mono
+        wait = by_wall - self.wall
+        look = self.mono + (wait if self._look is None else min(wait, self._look))
         return look if by_ladder is None else min(look, by_ladder)
 
     def _first_elapsed(self, job: JobRecord) -> int | None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from aiosched._engine.wheel import IDLE
 from aiosched.model import JobState, Run
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from aiosched.protocols import Gate
 
 Call = Callable[[Run], Awaitable[Any]]
-IDLE = -1
 
 
 class JobRecord:

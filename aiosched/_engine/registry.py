@@ -18,8 +18,9 @@ from aiosched._engine.build import (
     plain_work,
     trigger_for,
 )
-from aiosched._engine.record import IDLE, JobRecord
+from aiosched._engine.record import JobRecord
 from aiosched._engine.timing import counts_elapsed, public
+from aiosched._engine.wheel import IDLE
 from aiosched.errors import DuplicateJob, UnknownJob
 from aiosched.events import JobChange, JobChanged
 from aiosched.model import JobState
