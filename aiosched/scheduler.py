@@ -95,7 +95,8 @@ class Scheduler(Registrar):
             on_failure=on_failure,
             job_type=Job,
         )
-        self._stop_asked: asyncio.Event | None = None
+        self._serving: asyncio.AbstractEventLoop | None = None
+        self._stop_asked = asyncio.Event()
         for listener in listeners:
             self.on(*(listener if isinstance(listener, tuple) else (Event, listener)))
 
@@ -311,9 +312,15 @@ class Scheduler(Registrar):
         return await self._engine.stop(drain_first=drain, timeout=seconds)
 
     def request_stop(self) -> None:
-        """Let `serve` come to its end, as a signal does; the second time runs are cancelled."""
-        if self._stop_asked is None:
+        """Let `serve` come to its end, as a signal does; the second time runs are cancelled.
+
+        May be called from any thread.
+        """
+        if self._serving is None:
             raise SchedulerClosed("nobody serves this scheduler: call stop()")
+        self._serving.call_soon_threadsafe(self._ask_to_stop)
+
+    def _ask_to_stop(self) -> None:
         if self._stop_asked.is_set():
             self._engine.hurry()
         self._stop_asked.set()
@@ -335,14 +342,18 @@ class Scheduler(Registrar):
 
         Raises:
             SchedulerFailed: The scheduler's own machinery has failed; at once.
+            SchedulerClosed: It runs already.
         """
-        self._stop_asked = asyncio.Event()
+        if self._serving is not None:
+            raise SchedulerClosed("the scheduler is being served already")
+        self._serving = asyncio.get_running_loop()
+        self._stop_asked.clear()
         try:
             with _signals(self.request_stop):
                 async with self:
                     await _first(self._stop_asked, self._engine.failed)
         finally:
-            self._stop_asked = None
+            self._serving = None
 
     def run(self) -> None:
         """Block: `serve` in a loop of its own."""

@@ -6,7 +6,9 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Set as AbstractSet
+from contextvars import Context
 from typing import Any, NamedTuple, Self
 
 from aiosched.events import Event, JobChanged, Outcome, Planned, Started
@@ -80,6 +82,7 @@ class _Follower:
         self._listener = listener
         self._events: deque[Event] = deque()
         self._dropped = 0
+        self._task: asyncio.Task[None] | None = None
 
     def __call__(self, event: Event) -> None:
         if len(self._events) >= _BACKLOG:
@@ -88,8 +91,12 @@ class _Follower:
                 log.warning("listener %r is %d events behind; dropping", self._listener, _BACKLOG)
             return
         self._events.append(event)
-        if len(self._events) == 1:
-            self._bus.spawn(self._work(), name=f"aiosched listener {self._listener!r}")
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Handle what there is, once there is a loop for it."""
+        if self._events and (self._task is None or not self._bus.owns(self._task)):
+            self._task = self._bus.spawn(self._work, f"aiosched listener {self._listener!r}")
 
     async def _work(self) -> None:
         try:
@@ -99,8 +106,10 @@ class _Follower:
                 except Exception:  # a listener watches; it must not change anything
                     log.exception("listener %r raised", self._listener)
                 self._events.popleft()
-        finally:
+            self._task = None
+        except asyncio.CancelledError:
             self._events.clear()
+            raise
 
 
 class Bus:
@@ -119,6 +128,16 @@ class Bus:
         self._followers: dict[Listener, _Follower] = {}
         self._streams: list[EventStream] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: Context | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
+        """Let async listeners work on *loop*, in copies of *context*; what came before waits."""
+        self._tasks.clear()
+        self._loop = loop
+        self._context = context
+        for follower in self._followers.values():
+            follower.go_on()
 
     def subscribe(
         self, kind: type[Event], listener: Listener, wanted: Callable[[Any], bool] | None = None
@@ -163,24 +182,36 @@ class Bus:
         for stream in tuple(self._streams):
             stream.push(event)
 
-    def spawn(self, work: Any, name: str) -> None:
-        """Own a task of an async listener."""
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
+    def spawn(
+        self, work: Callable[[], Coroutine[Any, Any, None]], name: str
+    ) -> asyncio.Task[None] | None:
+        """Own a task of an async listener; None: there is no loop now."""
+        if self._loop is None or self._context is None:
+            return None
+        # Not in the context of whoever publishes: a listener is no part of the run it hears of.
+        task = self._loop.create_task(work(), name=name, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def drain(self, timeout: float) -> None:
-        """Let async listeners finish for up to *timeout* seconds, then cancel them."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(tuple(self._tasks), timeout=timeout)
-        for task in late:
-            task.cancel()
-        if late:
-            log.warning(
-                "%d listeners were cancelled: not done %s s after the end", len(late), timeout
-            )
-            await asyncio.wait(late, timeout=1)
+    def owns(self, task: asyncio.Task[None]) -> bool:
+        """Say whether *task* works for an async listener."""
+        return task in self._tasks
+
+    async def drain(self, timeout: float, besides: AbstractSet[asyncio.Task[Any] | None]) -> None:
+        """Let async listeners finish for up to *timeout* seconds, then cancel them.
+
+        Events to come wait for the next start. Tasks in *besides* wait for this themselves.
+        """
+        tasks = self._tasks - besides
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("%d listeners were cancelled: not done %s s after", len(late), timeout)
+                await asyncio.wait(late, timeout=1)
+        self._loop = None
 
     def close_streams(self) -> None:
         """End every stream."""

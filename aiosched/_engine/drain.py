@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiosched.model import Status
+
 if TYPE_CHECKING:
     from aiosched._engine.dispatcher import Dispatcher
     from aiosched.model import Run
@@ -47,20 +49,21 @@ async def drain(dispatcher: Dispatcher, timeout: float, hurried: asyncio.Event) 
         hurried: Set when nobody wants to wait that long.
     """
     waiting = _dismiss_waiting(dispatcher)
-    going_on = dispatcher.tasks.keys() - waiting.keys()
+    going_on = dict.fromkeys(run for run in dispatcher.tasks if run not in waiting)
     for run in going_on:
         if run._stopping is not None:
             run._stopping.set()
     await _patiently(dispatcher, timeout, hurried)
-    late = [run for run in dispatcher.tasks if not run._told and run not in waiting]
+    going_on.update(dict.fromkeys(dispatcher.tasks))  # with what was let in meanwhile
     _cancel(dispatcher, dispatcher.tasks)
     await _until_threads_are_left(dispatcher)
-    abandoned = list(dispatcher.tasks)
-    await _give_up(dispatcher, abandoned)
+    abandoned = await _give_up(dispatcher)
     left = set(abandoned)
+    ended = [run for run in {**waiting, **going_on} if run not in left]
+    cancelled = [run.id for run in ended if run._status is Status.CANCELLED]
     return DrainReport(
-        finished=len(going_on.difference(late, left)),
-        cancelled=tuple(run.id for run in (*waiting, *late) if run not in left),
+        finished=len(ended) - len(cancelled),
+        cancelled=tuple(cancelled),
         abandoned=tuple(run.id for run in abandoned),
     )
 
@@ -107,14 +110,18 @@ async def _until_threads_are_left(dispatcher: Dispatcher) -> None:
         await asyncio.wait(loose, timeout=min(left, _LOOK))
 
 
-async def _give_up(dispatcher: Dispatcher, runs: list[Run]) -> None:
-    """Wait no longer for *runs*; each has its outcome all the same."""
-    for run in runs:
-        log.error("gave up waiting for %s: it still goes on", run.id)
+async def _give_up(dispatcher: Dispatcher) -> list[Run]:
+    """Wait no longer; return the runs that go on. Each has its outcome all the same."""
+    left = dict(dispatcher.tasks)
+    threads = {run for run in left if run._holds}
+    for run, task in left.items():
         run._holds = None
-        dispatcher.tasks[run].cancel("the drain gave up")
-    if runs:
-        await asyncio.wait([dispatcher.tasks[run] for run in runs], timeout=_LOOK)
-    for run in runs:
+        task.cancel("the drain gave up")
+    if left:
+        await asyncio.wait(left.values(), timeout=_LOOK)
+    abandoned = [run for run in left if run in threads or run in dispatcher.tasks]
+    for run in abandoned:
+        log.error("gave up waiting for %s: it still goes on", run.id)
         if not run._told:
             dispatcher.tell(run)
+    return abandoned
