@@ -38,6 +38,10 @@ class Log:
             assert time.monotonic() < end, self.lines()
             time.sleep(0.01)
 
+    def wait_for_workers(self, killed: int = 0) -> None:
+        """Wait until there are four, after so many were killed."""
+        self.wait(lambda _: sum(self.count("running").values()) >= 4 + killed)
+
     def wait_for_completed(self, more: int) -> None:
         before = sum(self.count("completed").values())
         self.wait(lambda _: sum(self.count("completed").values()) >= before + more)
@@ -83,14 +87,16 @@ def all_seconds(counted: Counter[int]) -> list[int]:
 
 def test_no_tick_runs_twice_and_none_is_lost(tmp_path: Path) -> None:
     with service(tmp_path, "at_most_once") as log:
+        log.wait_for_workers()
         log.wait_for_completed(5)
     completed = log.count("completed")
-    assert completed == Counter(all_seconds(completed))
+    assert completed == Counter(all_seconds(completed)), log.lines()
     assert log.count("started") == completed
 
 
 def test_a_killed_worker_leaves_at_most_its_own_tick_unfinished(tmp_path: Path) -> None:
     with service(tmp_path, "at_most_once") as log:
+        log.wait_for_workers()
         log.wait_for_completed(2)
         killed = kill_in_the_middle(log)
         log.wait_for_completed(4)
@@ -101,21 +107,23 @@ def test_a_killed_worker_leaves_at_most_its_own_tick_unfinished(tmp_path: Path) 
 
 def test_at_least_once_a_killed_workers_tick_is_finished_by_another(tmp_path: Path) -> None:
     with service(tmp_path, "at_least_once") as log:
+        log.wait_for_workers()
         log.wait_for_completed(2)
         killed = kill_in_the_middle(log)
         log.wait_for_completed(4)
     completed = log.count("completed")
-    assert completed == Counter(all_seconds(completed))
+    assert completed == Counter(all_seconds(completed)), log.lines()
     assert log.count("started") - completed == Counter([killed])
 
 
 def test_nothing_is_lost_when_one_worker_after_the_other_dies(tmp_path: Path) -> None:
     with service(tmp_path, "at_least_once") as log:
-        killed = []
+        killed: list[int] = []
         for _ in range(3):
-            log.wait_for_completed(2)
+            log.wait_for_workers(len(killed))
+            log.wait_for_completed(1)
             killed.append(kill_in_the_middle(log))
         log.wait_for_completed(3)
     completed = log.count("completed")
-    assert completed == Counter(all_seconds(completed))
+    assert completed == Counter(all_seconds(completed)), log.lines()
     assert log.count("started") - completed == Counter(killed)
