@@ -159,7 +159,7 @@ class Dispatcher:
         return True
 
     def dismiss(self) -> list[Run]:
-        """Empty the queues and return who was in; the caller has to cancel those who have a task."""
+        """Empty the queues; return who was in. The caller must cancel those that have a task."""
         waiting = list(self.queued)
         self._ranked.clear()
         self.admission.dismiss()
@@ -167,6 +167,12 @@ class Dispatcher:
             if run._task is None:
                 self.conclude(run, Status.CANCELLED, None)
         return waiting
+
+    def cancel_waiting(self, job: JobRecord, why: str) -> None:
+        """Cancel the runs of *job* that wait: for a limit, for their turn, or for a store."""
+        for run in (*self.queued, *self.postponed):
+            if run.job is job and not self.withdraw(run) and run._task is not None:
+                run._task.cancel(why)
 
     def cancel_runs(self, job: JobRecord, why: str) -> None:
         """Cancel every run of *job* that has a task."""
@@ -214,7 +220,8 @@ class Dispatcher:
         wake = planner.wake_of(job, due) if spec.jitter or spec.locker else due
         offset = planner.offset if elapsed else 0
         run = Run(job, due + offset, wake + offset, job._fired, Cause.TRIGGER)
-        planner.place(job, following)
+        if not planner.place(job, following):
+            following = None
         overdue = following is not None and following + spec.jitter <= now
         if overdue or job._overdue or spec.misfire_grace is not None:
             self._occur_late(run, now - wake, overdue=overdue)
@@ -257,7 +264,9 @@ class Dispatcher:
         job: JobRecord = run.job
         runner = self.runner
         work = runner.conduct(run) if job._gates is None else runner.perform(run)
-        context = job._spec.context or self._context
+        context = job._spec.context
+        if context is None:
+            context = self._context
         task: Task[None] = Task(work, loop=self._loop, name=job.name, context=context.copy())
         run._task = self.tasks[run] = task
         self._unentered.append(run)
@@ -430,11 +439,12 @@ class Dispatcher:
         if job._at != IDLE or job._runs or job._queue or job._state is not JobState.SCHEDULED:
             return None
         planner = self.planner
-        if job._spec.from_completion and job._wheel is not None and planner.active:
-            planner.read_quietly()
-            gap = job._trigger.gap(job._nth)
-            if gap is not None and planner.place(job, planner.mono + int(gap)):
-                return planner.arm()
+        if job._spec.from_completion and not job._is_spent and planner.active:
+            try:
+                if planner.place_after_completion(job):
+                    return planner.arm()
+            except Exception as error:  # noqa: BLE001 - a trigger of the user's own
+                self._on_trigger_error(job, error)
         return self._on_idle(job)
 
     def _wall(self) -> int:

@@ -68,7 +68,7 @@ class Engine:
             on_idle=self._finish,
             on_success=self.watch.succeeded,
             on_failure=self.fail,
-            on_trigger_error=self._broken,
+            on_trigger_error=lambda job, error: self.registry.broken(job, error),  # noqa: PLW0108
         )
         self.registry = Registry(
             engine=self,
@@ -78,6 +78,7 @@ class Engine:
             planner=self.planner,
             dispatcher=self.dispatcher,
             lockers=self.lockers,
+            watch=self.watch,
             shop=Shop(timezone, ThreadExecutor(), ProcessExecutor()),
         )
         self.draining = False
@@ -168,8 +169,11 @@ class Engine:
             self.registry.begin(job)
         if job._state is JobState.FINISHED:
             return
-        if job._spec.run_on_start:
+        paused_until = job._pause_until or 0
+        if job._spec.run_on_start and paused_until <= self.planner.wall:
             self.dispatcher.fire(job, self.planner.wall, Cause.START)
+            if job._spec.from_completion and job._runs:
+                self.planner.unplan(job)  # the interval counts from the end of this run
         if catchup.wants_it(job):
             self.spawn(self._make_up(job), f"{job.name} (catch-up)")
 
@@ -359,10 +363,6 @@ class Engine:
 
     def _finish(self, job: JobRecord) -> None:
         self.registry.finish(job)
-
-    def _broken(self, job: JobRecord, error: Exception) -> None:
-        self.watch.broken[job.name] = error
-        self.registry.broken(job, error)
 
     def _become(self, state: SchedulerState, error: BaseException | None = None) -> None:
         self.state = state

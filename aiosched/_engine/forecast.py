@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
-from aiosched._engine.planner import begin_after
-from aiosched._engine.timing import counts_elapsed
+from aiosched._engine.planner import begin_after, first_elapsed
+from aiosched._engine.timing import by_elapsed
 from aiosched.model import JobState
 from aiosched.moments import from_us
 
@@ -33,7 +33,7 @@ def upcoming(job: JobRecord, planner: Planner, now: int, n: int) -> list[datetim
 
 
 def _occurrences(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:
-    if counts_elapsed(job._trigger) or job._spec.from_completion:
+    if by_elapsed(job._trigger, job._spec):
         yield from _by_elapsed(job, planner, now)
         return
     due = job._due if planner.active else job._trigger.next_us(begin_after(job, now))
@@ -43,11 +43,10 @@ def _occurrences(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:
 
 
 def _by_elapsed(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:
+    offset = planner.offset
     index = job._nth
-    due = None if job._due is None else job._due + planner.offset
-    if not planner.active:
-        gap = job._trigger.gap(index)
-        due = None if gap is None else now + int(gap)
+    due = job._due if planner.active else first_elapsed(job, now - offset, offset)
+    due = None if due is None else due + offset
     while due is not None:
         yield due
         index += 1

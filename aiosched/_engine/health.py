@@ -48,9 +48,16 @@ class Watch:
         self._since = self._clock.monotonic()
         self._succeeded.clear()
 
-    def succeeded(self, job: JobRecord) -> None:
-        """Note a success of *job*."""
+    def expect(self, job: JobRecord) -> None:
+        """Expect the next success of *job* from now on."""
         self._succeeded[job.name] = self._clock.monotonic()
+
+    succeeded = expect
+
+    def forget(self, job: JobRecord) -> None:
+        """Nothing is expected of *job* any more."""
+        self._succeeded.pop(job.name, None)
+        self.broken.pop(job.name, None)
 
     def problems(self, jobs: Iterable[JobRecord]) -> list[str]:
         """Return a sentence for each job that ails."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiosched._engine.jitter import share
 from aiosched._engine.record import JobRecord
-from aiosched._engine.timing import counts_elapsed
+from aiosched._engine.timing import by_elapsed
 from aiosched._engine.wheel import IDLE, Instants, Ladder
 from aiosched.durations import MILLISECOND, SECOND
 from aiosched.events import Planned
@@ -100,13 +100,16 @@ class Planner:
         """Plan the first occurrence of *job* from now; what was due before is never repeated."""
         self.unplan(job)
         job._overdue = False
-        trigger = job._trigger
-        if counts_elapsed(trigger) or job._spec.from_completion:
-            job._wheel = self.ladder
-            due = self._first_elapsed(job)
-        else:
+        if not by_elapsed(job._trigger, job._spec):
             job._wheel = self.instants
-            due = trigger.next_us(begin_after(job, self.wall))
+            self.place(job, job._trigger.next_us(begin_after(job, self.wall)))
+            return
+        job._wheel = self.ladder
+        if job._spec.from_completion and job._runs:
+            return  # `place_after_completion` will
+        due = first_elapsed(job, self.mono, self.offset)
+        if job._prev is None:
+            job._prev = self.mono
         self.place(job, due)
 
     def following(self, job: JobRecord, due: int) -> int | None:
@@ -116,6 +119,15 @@ class Planner:
             return None if gap is None else due + int(gap)
         found: int | None = job._trigger.next_us(due)
         return found
+
+    def place_after_completion(self, job: JobRecord) -> bool:
+        """Plan *job*, whose run has ended, one interval from now; False: nothing is to come."""
+        if job._wheel is not self.ladder:
+            return False
+        self.read_quietly()
+        gap = job._trigger.gap(job._nth)
+        job._prev = self.mono
+        return gap is not None and self.place(job, self.mono + int(gap))
 
     def place(self, job: JobRecord, due: int | None) -> bool:
         """Put *due* into the wheel; False: there is none, or it lies beyond the bounds."""
@@ -222,21 +234,27 @@ class Planner:
         look = self.mono + (wait if self._look is None else min(wait, self._look))
         return look if by_ladder is None else min(look, by_ladder)
 
-    def _first_elapsed(self, job: JobRecord) -> int | None:
-        """Keep the phase of a job that ran before; else its start is now."""
-        gap = job._trigger.gap(job._nth)
-        if gap is None:
-            return None
-        earliest = self.mono
-        for bound in (job._spec.start_at, job._pause_until):
-            if bound is not None:
-                earliest = max(earliest, bound - self.offset)
-        if job._prev is None:
-            job._prev = self.mono
-        due = job._prev + int(gap)
-        if due < earliest:
-            due += -(-(earliest - due) // int(gap)) * int(gap)
+
+def first_elapsed(job: JobRecord, mono: int, offset: int) -> int | None:
+    """Return the first occurrence of *job* from the monotonic moment *mono* on; None: never.
+
+    The phase of a job that ran before is kept; else the job starts at *mono*. Plus *offset*,
+    monotonic moments are wall moments.
+    """
+    spec = job._spec
+    bounds = [bound - offset for bound in (spec.start_at, job._pause_until) if bound is not None]
+    earliest = max([mono, *bounds])
+    gap = job._trigger.gap(job._nth)
+    if gap is None:
+        return None
+    due = (mono if job._prev is None else job._prev) + int(gap)
+    if spec.from_completion and job._prev is None and spec.start_at is not None:
+        due = max(due - int(gap), spec.start_at - offset)
+    if due >= earliest:
         return due
+    if job._trigger.gap(job._nth + 1) is None:
+        return None  # a single delay, which has passed
+    return due + -(-(earliest - due) // int(gap)) * int(gap)
 
 
 def begin_after(job: JobRecord, now: int) -> int:

@@ -65,7 +65,7 @@ class JobRecord:
         gates: tuple[Gate, ...] | None,
         lock_key: str,
     ) -> None:
-        self.name = name
+        self.name: str = name
         self._engine = engine
         self._work = work
         self._trigger = trigger
@@ -86,6 +86,12 @@ class JobRecord:
         self._runs: dict[Run, None] | None = None  # those with a slot, oldest first
         self._queue: deque[Run] | None = None
         self._last: Remembered | None = None
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether it has had all its runs."""
+        limit = self._spec.max_runs
+        return limit is not None and self._started >= limit
 
     @property
     def tags(self) -> tuple[str, ...]:

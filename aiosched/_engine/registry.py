@@ -19,7 +19,7 @@ from aiosched._engine.build import (
     trigger_for,
 )
 from aiosched._engine.record import JobRecord
-from aiosched._engine.timing import counts_elapsed, public
+from aiosched._engine.timing import by_elapsed, public
 from aiosched._engine.wheel import IDLE
 from aiosched.errors import DuplicateJob, UnknownJob
 from aiosched.events import JobChange, JobChanged
@@ -30,6 +30,7 @@ from aiosched.options import JobSpec, resolve
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
     from aiosched._engine.dispatcher import Dispatcher
+    from aiosched._engine.health import Watch
     from aiosched._engine.lockers import Lockers
     from aiosched._engine.planner import Planner
     from aiosched.protocols import Clock
@@ -50,6 +51,7 @@ class Registry:
         planner: Planner,
         dispatcher: Dispatcher,
         lockers: Lockers,
+        watch: Watch,
         shop: Shop,
     ) -> None:
         self._engine = engine
@@ -59,6 +61,7 @@ class Registry:
         self._planner = planner
         self._dispatcher = dispatcher
         self._lockers = lockers
+        self._watch = watch
         self._shop = shop
         self._jobs: dict[str, JobRecord] = {}
         self.by_name: Mapping[str, JobRecord] = MappingProxyType(self._jobs)
@@ -107,6 +110,8 @@ class Registry:
         self._check_free(job.name)
         self._jobs[job.name] = job
         self._count_priority(job._spec, 1)
+        if job._spec.expect_within is not None:
+            self._watch.expect(job)
         self._tell(job, JobChange.ADDED)
         self._plan(job)
         return job
@@ -130,11 +135,10 @@ class Registry:
             raise UnknownJob(f"job {job.name!r} is not in this scheduler (any more)")
         del self._jobs[job.name]
         self._planner.unplan(job)
+        self._watch.forget(job)
         job._state = JobState.REMOVED
         self._count_priority(job._spec, -1)
-        for run in tuple(self._dispatcher.queued):
-            if run.job is job:
-                self._dispatcher.withdraw(run)
+        self._dispatcher.cancel_waiting(job, "the job was removed")
         if cancel:
             self._dispatcher.cancel_runs(job, "the job was removed")
         self._tell(job, JobChange.REMOVED)
@@ -147,21 +151,18 @@ class Registry:
         self._planner.unplan(job)
         job._pause_until = until_us
         job._state = JobState.PAUSED if until_us is None else JobState.SCHEDULED
-        if until_us is not None:
-            self._plan(job)
         self._tell(job, JobChange.PAUSED)
+        self._plan(job)
 
     def resume(self, job: JobRecord) -> None:
         """Go on with *job*; what would have been due meanwhile is not made up for."""
         self._check(job)
-        if job._state is JobState.SCHEDULED and job._pause_until is None:
-            return
-        if job._state is JobState.FINISHED:
+        if job._state is not JobState.PAUSED and job._pause_until is None:
             return
         job._pause_until = None
         job._state = JobState.SCHEDULED
-        self._plan(job)
         self._tell(job, JobChange.RESUMED)
+        self._plan(job)
 
     def update(self, job: JobRecord, trigger: Any, options: Mapping[str, Any]) -> None:
         """Change *job*'s trigger (None: keep it) or options; its history and phase are kept.
@@ -190,7 +191,9 @@ class Registry:
             self._rebuild(job, public(job._trigger), replace(spec, given=job._spec.given))
 
     def finish(self, job: JobRecord) -> None:
-        """Nothing more will come of *job*, unless somebody updates it."""
+        """Nothing more will come of *job*, unless somebody updates it or mends its trigger."""
+        if job.name in self._watch.broken:
+            return
         if job._state is JobState.SCHEDULED and self._planner.active:
             job._state = JobState.FINISHED
             self._tell(job, JobChange.FINISHED)
@@ -204,18 +207,19 @@ class Registry:
             extra={"aiosched_job": job.name},
         )
         self._planner.unplan(job)
+        self._watch.broken[job.name] = error
         self._tell(job, JobChange.BROKEN, error)
 
     def begin(self, job: JobRecord) -> None:
         """Plan the first occurrence of *job* from now; if there is none it is finished."""
         if job._state is not JobState.SCHEDULED:
             return None
-        limit = job._spec.max_runs
         try:
-            if limit is None or job._started < limit:
+            if not job._is_spent:
                 self._planner.begin(job)
         except Exception as error:  # noqa: BLE001 - a trigger of the user's own
             return self.broken(job, error)
+        self._watch.broken.pop(job.name, None)
         if job._at == IDLE and not job._runs:
             self.finish(job)
         return None
@@ -234,8 +238,10 @@ class Registry:
         # Nothing below this line raises.
         self._count_priority(job._spec, -1)
         self._count_priority(spec, 1)
-        if counts_elapsed(bound) != counts_elapsed(job._trigger):
+        if by_elapsed(bound, spec) != by_elapsed(job._trigger, job._spec):
             job._prev = None  # it belonged to the other clock
+        if spec.expect_within != job._spec.expect_within:
+            self._watch.expect(job)
         replan = bound != job._trigger or _timing(spec) != _timing(job._spec)
         job._call, job._trigger, job._spec = call, bound, spec
         job._gates, job._lock_key = gates, key

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import aware_us, from_us
 from aiosched.protocols import Trigger
 from aiosched.triggers.base import BaseTrigger
 from aiosched.triggers.interval import After
+
+if TYPE_CHECKING:
+    from aiosched.options import JobSpec
 
 
 class Adapted:
@@ -57,6 +60,11 @@ def bind(trigger: Any, *, name: str, tz: tzinfo) -> Any:
         raise TypeError(f"trigger must have next_after(moment), got {trigger!r}")
     bound = trigger.bind(name=name, tz=tz) if hasattr(trigger, "bind") else trigger
     return bound if callable(getattr(bound, "next_us", None)) else Adapted(bound)
+
+
+def by_elapsed(trigger: Any, spec: JobSpec) -> bool:
+    """Say whether a job follows the monotonic clock, by its trigger or from its runs' ends."""
+    return spec.from_completion or counts_elapsed(trigger)
 
 
 def counts_elapsed(trigger: Any) -> bool:
