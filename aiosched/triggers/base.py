@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from aiosched.moments import aware_us, from_us, to_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments that make an equal value again."""
 
-put = object.__setattr__
+put: Callable[[object, str, Any], None] = object.__setattr__
 """Sets an attribute of a value while it is being made."""
 
 LAST_US = to_us(datetime.max.replace(tzinfo=UTC))

@@ -78,10 +78,11 @@ class CronFields:
         tokens = tokens_of(expr)
         fields, nth = _expand(expr)
         minutes, hours, days, months, weekdays = fields[:_PLAIN]
-        self.by_seconds = len(fields) > _PLAIN
-        self.years = _years(tokens[-1], fields[-1]) if len(fields) > _PLAIN + 1 else None
+        self.by_seconds: bool = len(fields) > _PLAIN
+        has_years = len(fields) > _PLAIN + 1
+        self.years: frozenset[int] | None = _years(tokens[-1], fields[-1]) if has_years else None
         minute, hour, day, _, weekday = tokens[1:6] if self.by_seconds else tokens
-        self.wildcard = minute.startswith("*") or hour.startswith("*")
+        self.wildcard: bool = minute.startswith("*") or hour.startswith("*")
         self._both = day.startswith(("*", "?")) or weekday.startswith(("*", "?"))
         self._seconds = _mask(fields[_PLAIN], 60) if self.by_seconds else 1
         self._minutes = _minutes_of_day(_mask(hours, 24), _mask(minutes, 60))

@@ -39,7 +39,7 @@ LAST_WALL = END_US - 1
 
 _CLOCK_RESET = 3 * HOUR  # Debian cron takes a longer jump for a clock that was set
 _FAR = 2 * DAY  # offsets lie within a day of UTC, so no two differ by more
-_ROUNDS = 4096  # transitions and vain candidates before a pattern is taken to be over
+_ROUNDS = 1500  # 400 years of vain candidates, after which zones' rules repeat: it is over
 
 
 class Rule(NamedTuple):
@@ -76,7 +76,7 @@ class Timeline:
     __slots__ = ("_bits", "_chunks", "_step", "current", "tz")
 
     def __init__(self, tz: tzinfo) -> None:
-        self.tz = tz
+        self.tz: tzinfo = tz
         self._chunks: dict[int, list[Segment]] = {}
         self._bits, self._step = (45, 1 << 38) if isinstance(tz, ZoneInfo) else (40, 1 << 32)
         self.current: Segment = (
