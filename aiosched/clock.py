@@ -30,7 +30,7 @@ class SystemClock:
     def __init__(self, skew: float = 0.0) -> None:
         if not isfinite(skew):
             raise ValueError(f"skew must be finite, got {skew!r}")
-        self.skew = skew
+        self.skew: float = skew
         self._skew_ns = round(skew * 1e9)
 
     def now(self) -> int:

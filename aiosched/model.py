@@ -223,10 +223,10 @@ class Run(_Rare):
     )
 
     def __init__(self, job: Any, due_us: int, wake_us: int, number: int, cause: Cause) -> None:
-        self.job = job
-        self.due_us = due_us
-        self.number = number
-        self.cause = cause
+        self.job: Any = job
+        self.due_us: int = due_us
+        self.number: int = number
+        self.cause: Cause = cause
         # The rest is the engine's.
         self._wake_us = wake_us  # due plus jitter: lateness counts from here
         self._status: Status | None = None

@@ -34,7 +34,7 @@ class EventStream(AsyncIterator[Event]):
     def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], size: int) -> None:
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size!r}")
-        self.dropped = 0
+        self.dropped: int = 0
         self._bus = bus
         self._kinds = kinds
         self._events: deque[Event] = deque(maxlen=size)
@@ -121,8 +121,10 @@ class Bus:
     """
 
     def __init__(self) -> None:
-        self.wants_planned = self.wants_started = False
-        self.wants_outcome = self.wants_job_changes = False
+        self.wants_planned: bool = False
+        self.wants_started: bool = False
+        self.wants_outcome: bool = False
+        self.wants_job_changes: bool = False
         self._subscriptions: list[_Subscription] = []
         self._handlers: dict[type[Event], list[tuple[Listener, Callable[[Any], bool] | None]]] = {}
         self._followers: dict[Listener, _Follower] = {}

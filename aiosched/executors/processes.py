@@ -30,7 +30,7 @@ class ProcessExecutor:
             isinstance(limit, bool) or not isinstance(limit, int) or limit < 1
         ):
             raise ValueError(f"limit must be None or an int of at least 1, got {limit!r}")
-        self.limit = limit or os.cpu_count() or 1
+        self.limit: int = limit or os.cpu_count() or 1
         self._limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, anyio.CapacityLimiter] = (
             WeakKeyDictionary()
         )

@@ -27,7 +27,7 @@ from aiosched.model import Claim, Refusal, Run, Status
 if TYPE_CHECKING:
     from aiosched.protocols import Lock
 
-log = logging.getLogger("aiosched")
+log: logging.Logger = logging.getLogger("aiosched")
 
 _FOREIGN_UNLOCK_TIMEOUT: Final = 30.0
 _COMPLETE: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.TIMED_OUT})

@@ -83,11 +83,11 @@ class HeldLock:
     )
 
     def __init__(self, key: str, id: str, granted: Granted, holder: Holder) -> None:  # noqa: A002
-        self.key = key
-        self.id = id  # of the attempt that was granted
-        self.due_us = granted.due
-        self.fence = granted.fence
-        self.attempt = granted.attempt
+        self.key: str = key
+        self.id: str = id  # of the attempt that was granted
+        self.due_us: int | None = granted.due
+        self.fence: int = granted.fence
+        self.attempt: int = granted.attempt
         self._holder: Holder | None = holder  # None: given back, or nothing to give back
         self._lost: LostEvent | None = None
         self._why: str | None = None
