@@ -383,10 +383,11 @@ class Dispatcher:
         try:
             if self.tasks.pop(run, None) is None:
                 return  # its loop was closed, and it has been told
-            run._task = None
+            task, run._task = run._task, None
             job: JobRecord = run.job
-            if run._status is None:
-                self._read_failure(run)
+            error = sys.exception()
+            if error is not None:
+                self._note_end(run, task, error)
             if job._runs is not None and run in job._runs:
                 self.admission.leave(run)
             if not run._told:
@@ -406,13 +407,17 @@ class Dispatcher:
         if not run._told:
             self.tell(run)
 
-    def _read_failure(self, run: Run) -> None:
-        """Without an end it was cancelled before its start, or our own code has raised."""
-        error = sys.exception()
-        if isinstance(error, Exception):
+    def _note_end(self, run: Run, task: Task[None] | None, error: BaseException) -> None:
+        """The task ends by *error*: a cancellation, an exit, or our own code has raised."""
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            return
+        if task is not None:
+            task.add_done_callback(_hear)
+        if run._status is None:
             run._status = Status.FAILED
             run._error = error
-            self._on_failure(error)
+            if isinstance(error, Exception):
+                self._on_failure(error)
 
     def tell(self, run: Run) -> None:
         """Publish the outcome of a run, which need not have left its gates."""
@@ -449,6 +454,12 @@ class Dispatcher:
 
     def _wall(self) -> int:
         return self.monotonic() + self.planner.offset
+
+
+def _hear(task: Task[None]) -> None:
+    """Take note of what a task has raised, so that asyncio does not call it never retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_done(run: Run) -> bool:

@@ -176,17 +176,17 @@ def _end_lost(run: Run, error: BaseException | None) -> None:
 
 async def _leave(entered: list[Any], run: Run) -> None:
     """Leave every gate, the last one first, whatever any of them does."""
-    cancelled: asyncio.CancelledError | None = None
+    goes_on: BaseException | None = None
     while entered:
         passage = entered.pop()
         try:
             await passage.__aexit__(None, None, None)
-        except asyncio.CancelledError as error:
-            cancelled = error
         except Exception:  # the run is over: a gate cannot change how it ended
             log.exception("leaving a gate of %s raised", run.id)
-    if cancelled is not None:
-        raise cancelled
+        except BaseException as error:  # noqa: BLE001 - a cancellation, an exit: after the others
+            goes_on = error
+    if goes_on is not None:
+        raise goes_on
 
 
 async def _give_back(run: Run) -> None:

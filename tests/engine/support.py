@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aiosched import Job, Outcome, Run, Scheduler
+from aiosched.testing import VirtualLoop
 
 
 class Told:
@@ -65,3 +66,10 @@ async def settle(turns: int = 10) -> None:
     """Let everything that is ready have its turn, without time passing."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def block(seconds: float) -> None:
+    """Block the loop: time passes, on both clocks, and nothing else has a turn."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jump(seconds)
