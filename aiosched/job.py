@@ -58,7 +58,7 @@ class Job(JobRecord):
         """``scheduled``, ``paused``, ``finished`` or ``removed``."""
         until = self._pause_until
         if self._state is JobState.SCHEDULED and until is not None:
-            return JobState.PAUSED if self._engine.clock.now() < until else JobState.SCHEDULED
+            return JobState.PAUSED if self._engine.time.now() < until else JobState.SCHEDULED
         return self._state
 
     @property
@@ -109,7 +109,7 @@ class Job(JobRecord):
                 raise RunDeadlock(f"job {self.name!r} cannot wait for a run of itself")
             current = current._origin
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        now = engine.clock.now()
+        now = engine.time.now()
         engine.dispatcher.fire(self, now, Cause.MANUAL, waiter=ended)
         return await ended
 
@@ -123,7 +123,7 @@ class Job(JobRecord):
         engine.check_running()
         self._check_registered()
         return engine.in_loop(
-            lambda: engine.dispatcher.fire(self, engine.clock.now(), Cause.MANUAL)
+            lambda: engine.dispatcher.fire(self, engine.time.now(), Cause.MANUAL)
         )
 
     def pause(self, until: datetime | None = None) -> None:

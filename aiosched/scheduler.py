@@ -86,7 +86,7 @@ class Scheduler(Registrar):
         self._base = _base_spec(locker, elector, defaults)
         self._specs: dict[Any, JobSpec] = {}
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
-        self.instance = instance or f"{socket.gethostname()}:{os.getpid()}"
+        self.instance: str = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
             clock=_check_clock(clock),
             timezone=zone(timezone, "timezone"),
@@ -201,6 +201,16 @@ class Scheduler(Registrar):
         self._base = defaults(self._base, {"locker": locker})
         self._specs.clear()
 
+    def use_clock(self, clock: Clock) -> None:
+        """Take the time from another clock: for simulations, before a start.
+
+        Raises:
+            SchedulerClosed: It runs.
+        """
+        if self._engine.is_running:
+            raise SchedulerClosed("the clock can be set only while the scheduler does not run")
+        self._engine.use_clock(_check_clock(clock))
+
     # -- listening ------------------------------------------------------------------------------
 
     @overload
@@ -280,7 +290,7 @@ class Scheduler(Registrar):
     @property
     def clock(self) -> Clock:
         """Where time comes from."""
-        return self._engine.clock
+        return self._engine.time.clock
 
     async def start(self) -> None:
         """Open the lockers and begin to fire, in this loop.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.claims import window_of
+from aiosched._engine.timepiece import Timepiece
 from aiosched.errors import LockerUnavailable
 from aiosched.model import Cause
 from aiosched.moments import to_us
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from aiosched._engine.dispatcher import Dispatcher
     from aiosched._engine.lockers import Lockers
     from aiosched._engine.record import JobRecord
-    from aiosched.protocols import Clock
 
 log = logging.getLogger("aiosched")
 _LONGEST_WAIT = 5.0
@@ -30,7 +30,9 @@ def wants_it(job: JobRecord) -> bool:
     return claims and (spec.catch_up != "none" or spec.delivery == "at_least_once")
 
 
-async def make_up(job: JobRecord, dispatcher: Dispatcher, lockers: Lockers, clock: Clock) -> None:
+async def make_up(
+    job: JobRecord, dispatcher: Dispatcher, lockers: Lockers, time: Timepiece
+) -> None:
     """Ask the store for the last claimed occurrence, and run what is missing since, one by one."""
     spec = job._spec
     last = await _last_claimed(job, lockers)
@@ -41,7 +43,7 @@ async def make_up(job: JobRecord, dispatcher: Dispatcher, lockers: Lockers, cloc
         await _run(job, last, Cause.REDELIVERY, dispatcher)
     if spec.catch_up == "none":
         return
-    missed = _missed(job, last, clock.now())
+    missed = _missed(job, last, time.now())
     if spec.catch_up == "latest":
         newest = None
         for newest in missed:  # noqa: B007 - the last one is what counts

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from aiosched._engine.timepiece import Timepiece
 from aiosched.durations import SECOND
 from aiosched.model import DEFAULT_KEEP, Cause, Claim, Run
 from aiosched.moments import from_us
 
 if TYPE_CHECKING:
     from aiosched._engine.record import JobRecord
-    from aiosched.protocols import Clock
 
 _UNPLANNED = frozenset({Cause.MANUAL, Cause.START})
 
@@ -19,10 +19,10 @@ _UNPLANNED = frozenset({Cause.MANUAL, Cause.START})
 class Claims:
     """The claim policy of a scheduler (see `aiosched.gates.lock.ClaimPolicy`)."""
 
-    __slots__ = ("_clock",)
+    __slots__ = ("_time",)
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, time: Timepiece) -> None:
+        self._time = time
 
     def claim_for(self, run: Run) -> Claim | None:
         """Return what *run* claims; None where it needs no lock.
@@ -58,17 +58,17 @@ class Claims:
         following: int | None = run.job._trigger.next_us(run.due_us)
         if following is None or run.cause is not Cause.TRIGGER:
             return left
-        return min(left, (following - self._clock.now()) / SECOND)
+        return min(left, (following - self._time.now()) / SECOND)
 
     def vigil(self, run: Run) -> float:
         """Until the misfire grace is over."""
         grace = run.job._spec.misfire_grace
         late = _keep(run.job, run.due_us) if grace is None else grace
-        return (run.due_us + late - self._clock.now()) / SECOND
+        return (run.due_us + late - self._time.now()) / SECOND
 
     def backoff(self, run: Run) -> float:
         """A quarter of the time that has been waited already: exponential without a state."""
-        waited = (self._clock.now() - run._wake_us) / SECOND
+        waited = (self._time.now() - run._wake_us) / SECOND
         return min(5.0, max(0.1, waited / 4))
 
 

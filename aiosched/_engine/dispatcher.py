@@ -10,6 +10,7 @@ from asyncio import Task
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine.admission import Admission
@@ -17,6 +18,7 @@ from aiosched._engine.current import find_current
 from aiosched._engine.outcome import outcome_of, remember
 from aiosched._engine.record import JobRecord
 from aiosched._engine.runner import Runner
+from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.wheel import IDLE
 from aiosched.errors import TooEarly
 from aiosched.events import Started
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
     from aiosched._engine.planner import Planner
     from aiosched.gates.lock import Postponed
-    from aiosched.protocols import Clock
 
 log = logging.getLogger("aiosched")
 
@@ -41,7 +42,7 @@ class Dispatcher:
     """Fires, launches and settles runs.
 
     Args:
-        clock: Where time comes from.
+        time: Where time comes from.
         bus: Where starts and outcomes are published.
         planner: Where the next occurrences are planned.
         admission: The limits.
@@ -53,7 +54,7 @@ class Dispatcher:
     def __init__(  # noqa: PLR0913 - wired in one place, by the engine
         self,
         *,
-        clock: Clock,
+        time: Timepiece,
         bus: Bus,
         planner: Planner,
         max_running: int | None,
@@ -63,7 +64,7 @@ class Dispatcher:
         on_failure: Callable[[BaseException], None],
         on_trigger_error: Callable[[JobRecord, Exception], None],
     ) -> None:
-        self.monotonic = clock.monotonic
+        self.time = time
         self.bus = bus
         self.planner = planner
         self.admission = Admission(
@@ -100,7 +101,7 @@ class Dispatcher:
     def fire_due(self) -> None:
         """Fire what is due, for about a millisecond; the rest in the loop's next turn."""
         planner = self.planner
-        monotonic = self.monotonic
+        monotonic = self.time.monotonic
         until = planner.mono + _SLICE
         count = 0
         for wheel, now in ((planner.instants, planner.wall), (planner.ladder, planner.mono)):
@@ -253,7 +254,7 @@ class Dispatcher:
     def _launch_ranked(self, until: int) -> None:
         while self._ranked:
             self.launch(heapq.heappop(self._ranked)[2])
-            if self.monotonic() >= until:
+            if self.time.monotonic() >= until:
                 return self._continue()
         return None
 
@@ -371,7 +372,7 @@ class Dispatcher:
         """End a run that never had a task."""
         run._status = status
         run._refusal = refusal
-        run._ended = self.monotonic()
+        run._ended = self.time.monotonic()
         self.tell(run)
         self._rest(run.job)
 
@@ -425,7 +426,7 @@ class Dispatcher:
         if run._status is None:
             run._status = Status.CANCELLED
         if run._ended == 0:
-            run._ended = self.monotonic()
+            run._ended = self.time.monotonic()
         run._told = True
         run._offset = self.planner.offset
         job._last = run if self.bus.wants_outcome else remember(job, run)
@@ -453,7 +454,7 @@ class Dispatcher:
         return self._on_idle(job)
 
     def _wall(self) -> int:
-        return self.monotonic() + self.planner.offset
+        return self.time.monotonic() + self.planner.offset
 
 
 def _hear(task: Task[None]) -> None:

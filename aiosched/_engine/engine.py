@@ -24,6 +24,7 @@ from aiosched._engine.lockers import Lockers
 from aiosched._engine.planner import Planner
 from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
+from aiosched._engine.timepiece import Timepiece
 from aiosched.durations import SECOND
 from aiosched.errors import SchedulerClosed, SchedulerFailed
 from aiosched.events import ClockStepped, SchedulerChanged, SchedulerState
@@ -51,16 +52,16 @@ class Engine:
         on_failure: Literal["raise", "exit"],
         job_type: type[JobRecord],
     ) -> None:
-        self.clock = clock
+        self.time = Timepiece(clock)
         self.state = SchedulerState.NEW
         self.error: BaseException | None = None
         self.failed = asyncio.Event()
         self.bus = Bus()
-        self.watch = Watch(clock)
-        self.lockers = Lockers(clock)
-        self.planner = Planner(clock, self.bus, self._wake)
+        self.watch = Watch(self.time)
+        self.lockers = Lockers(self.time)
+        self.planner = Planner(self.time, self.bus, self._wake)
         self.dispatcher = Dispatcher(
-            clock=clock,
+            time=self.time,
             bus=self.bus,
             planner=self.planner,
             max_running=max_running,
@@ -73,7 +74,7 @@ class Engine:
         self.registry = Registry(
             engine=self,
             make=job_type,
-            clock=clock,
+            time=self.time,
             bus=self.bus,
             planner=self.planner,
             dispatcher=self.dispatcher,
@@ -283,6 +284,11 @@ class Engine:
                 f"the scheduler's machinery failed: {self.error!r}"
             ) from self.error
 
+    def use_clock(self, clock: Clock) -> None:
+        """Read another clock, from the next start on."""
+        self.time.use(clock)
+        self.lockers.tell_clock()
+
     def health(self) -> Health:
         """Return how the scheduler is."""
         problems = self.watch.problems(self.registry.by_name.values()) if self.is_running else []
@@ -322,7 +328,7 @@ class Engine:
 
     def forecast(self, job: JobRecord, n: int) -> list[datetime]:
         """Return up to *n* coming occurrences of *job*."""
-        return upcoming(job, self.planner, self.clock.now(), n)
+        return upcoming(job, self.planner, self.time.now(), n)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Own a task that ends with the scheduler at the latest."""
@@ -357,7 +363,7 @@ class Engine:
 
     async def _make_up(self, job: JobRecord) -> None:
         try:
-            await catchup.make_up(job, self.dispatcher, self.lockers, self.clock)
+            await catchup.make_up(job, self.dispatcher, self.lockers, self.time)
         except Exception:
             log.exception("catch-up of job %s failed", job.name)
 
@@ -370,7 +376,7 @@ class Engine:
 
     def _now(self) -> int:
         try:
-            return self.clock.now()
+            return self.time.now()
         except Exception:  # noqa: BLE001 - a clock of the user's own, which may be what has failed
             return self.planner.wall
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiosched._engine.timepiece import Timepiece
 from aiosched.durations import SECOND
 from aiosched.events import SchedulerState
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiosched._engine.record import JobRecord
-    from aiosched.protocols import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,20 @@ class Health:
 class Watch:
     """Remembers when jobs last succeeded, where somebody expects them to, and which have broken."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, time: Timepiece) -> None:
+        self._time = time
         self._since = 0
         self._succeeded: dict[str, int] = {}
         self.broken: dict[str, Exception] = {}
 
     def begin(self) -> None:
         """The scheduler has started: what is expected counts from now."""
-        self._since = self._clock.monotonic()
+        self._since = self._time.monotonic()
         self._succeeded.clear()
 
     def expect(self, job: JobRecord) -> None:
         """Expect the next success of *job* from now on."""
-        self._succeeded[job.name] = self._clock.monotonic()
+        self._succeeded[job.name] = self._time.monotonic()
 
     succeeded = expect
 
@@ -61,7 +61,7 @@ class Watch:
 
     def problems(self, jobs: Iterable[JobRecord]) -> list[str]:
         """Return a sentence for each job that ails."""
-        now = self._clock.monotonic()
+        now = self._time.monotonic()
         found = [
             f"the trigger of job {name!r} raised {error!r}" for name, error in self.broken.items()
         ]

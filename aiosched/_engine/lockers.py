@@ -7,13 +7,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.claims import Claims
+from aiosched._engine.timepiece import Timepiece
 from aiosched.gates.leader import LeaderGate
 from aiosched.gates.lock import LockGate
 from aiosched.protocols import ClaimingLocker, ClockedLocker
 
 if TYPE_CHECKING:
     from aiosched.options import JobSpec
-    from aiosched.protocols import Clock, Gate
+    from aiosched.protocols import Gate
 
 log = logging.getLogger("aiosched")
 
@@ -21,9 +22,9 @@ log = logging.getLogger("aiosched")
 class Lockers:
     """Opens and closes lockers, and makes the gates of a job."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._claims = Claims(clock)
+    def __init__(self, time: Timepiece) -> None:
+        self._time = time
+        self._claims = Claims(time)
         self._gates: dict[int, tuple[Any, LockGate]] = {}
         self._open: dict[int, tuple[Any, asyncio.Task[None]]] = {}
 
@@ -76,6 +77,12 @@ class Lockers:
             if not task.cancelled() and task.exception() is None:
                 await _close(locker)
 
+    def tell_clock(self) -> None:
+        """Let the lockers that live by the scheduler's clock know that it is another."""
+        for locker, _ in self._gates.values():
+            if isinstance(locker, ClockedLocker):
+                locker.use_clock(self._time.clock)
+
     def _lock_gate(self, locker: Any) -> LockGate:
         found = self._gates.get(id(locker))
         if found is None:
@@ -87,7 +94,7 @@ class Lockers:
                     locker,
                 )
             if isinstance(locker, ClockedLocker):
-                locker.use_clock(self._clock)
+                locker.use_clock(self._time.clock)
             gate = LockGate(locker, claims=claims, policy=self._claims, ready=self.ready)
             found = self._gates[id(locker)] = (locker, gate)
         return found[1]

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiosched._engine.jitter import share
 from aiosched._engine.record import JobRecord
+from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed
 from aiosched._engine.wheel import IDLE, Instants, Ladder
 from aiosched.durations import MILLISECOND, SECOND
 from aiosched.events import Planned
 from aiosched.moments import from_us
-from aiosched.protocols import Clock, SteppingClock
+from aiosched.protocols import SteppingClock
 
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
@@ -32,19 +33,19 @@ class Planner:
     """Plans jobs.
 
     Args:
-        clock: Where time comes from.
+        time: Where time comes from.
         bus: Where what is planned is published.
         wake: Called when something may be due; never early by more than the clock's resolution.
     """
 
-    def __init__(self, clock: Clock, bus: Bus, wake: Callable[[], None]) -> None:
+    def __init__(self, time: Timepiece, bus: Bus, wake: Callable[[], None]) -> None:
         self.wall = self.mono = self.offset = 0
         self.instants: Instants[JobRecord] = Instants()
         self.ladder: Ladder[JobRecord] = Ladder()
         self.store_offsets: dict[int, int] = {}
         self.active = False
         self._known = False
-        self._clock = clock
+        self._time = time
         self._bus = bus
         self._wake = wake
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -68,9 +69,9 @@ class Planner:
     def go_on(self) -> None:
         """Wake again, after a start or a stop."""
         self.active = True
-        if isinstance(self._clock, SteppingClock):
+        if isinstance(self._time.clock, SteppingClock):
             self._look = None
-            self._forget_steps = self._clock.on_step(self._on_step)
+            self._forget_steps = self._time.clock.on_step(self._on_step)
 
     def stop(self) -> None:
         """Wake no more. What is planned is forgotten by `unplan`, not here."""
@@ -84,14 +85,14 @@ class Planner:
         """Read both clocks; return by how many microseconds the wall clock has stepped since."""
         known, before = self._known, self.offset
         self._known = True
-        self.mono = self._clock.monotonic()
-        self.wall = self._clock.now()
+        self.mono = self._time.monotonic()
+        self.wall = self._time.now()
         self.offset = self.wall - self.mono
         if not known or -_STEP < self.offset - before < _STEP:
             return 0
         # The process may have been stopped between the two readings: look again.
-        self.mono = self._clock.monotonic()
-        self.wall = self._clock.now()
+        self.mono = self._time.monotonic()
+        self.wall = self._time.now()
         self.offset = self.wall - self.mono
         step = self.offset - before
         return 0 if -_STEP < step < _STEP else step
@@ -181,8 +182,8 @@ class Planner:
                 return None
             self._timer.cancel()
         self._armed_at = wake_at
-        # A microsecond more, since a float of seconds may round down to just before the moment.
-        delay = max(0, wake_at - self.mono) + 1
+        # A trifle more, since a float of seconds may round down to just before the moment.
+        delay = max(0, wake_at - self.mono) + 0.25
         if self._coarse:
             delay = -(-delay // MILLISECOND) * MILLISECOND + MILLISECOND
         self._timer = self._loop.call_at(
@@ -198,8 +199,8 @@ class Planner:
 
     def read_quietly(self) -> None:
         """Read both clocks, leaving a step of the wall clock for the next wake-up to notice."""
-        self.mono = self._clock.monotonic()
-        self.wall = self._clock.now()
+        self.mono = self._time.monotonic()
+        self.wall = self._time.now()
 
     def _tell(self, job: JobRecord, due: int) -> None:
         at, due_at = from_us(self.wall), from_us(self.wall_of(job, due))
@@ -208,7 +209,7 @@ class Planner:
     def _now(self) -> float:
         # The monotonic reading in the loop's own seconds: the two need not share an origin.
         assert self._loop is not None  # noqa: S101 - arm() looked
-        return self._loop.time() - max(0, self._clock.monotonic() - self.mono) / SECOND
+        return self._loop.time() - max(0, self._time.monotonic() - self.mono) / SECOND
 
     def _on_step(self) -> None:
         if self._loop is not None and not self._loop.is_closed():

@@ -19,6 +19,7 @@ from aiosched._engine.build import (
     trigger_for,
 )
 from aiosched._engine.record import JobRecord
+from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed, public
 from aiosched._engine.wheel import IDLE
 from aiosched.errors import DuplicateJob, UnknownJob
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from aiosched._engine.health import Watch
     from aiosched._engine.lockers import Lockers
     from aiosched._engine.planner import Planner
-    from aiosched.protocols import Clock
 
 log = logging.getLogger("aiosched")
 
@@ -46,7 +46,7 @@ class Registry:
         *,
         engine: Any,
         make: type[JobRecord],
-        clock: Clock,
+        time: Timepiece,
         bus: Bus,
         planner: Planner,
         dispatcher: Dispatcher,
@@ -56,7 +56,7 @@ class Registry:
     ) -> None:
         self._engine = engine
         self._make = make
-        self._clock = clock
+        self._time = time
         self._bus = bus
         self._planner = planner
         self._dispatcher = dispatcher
@@ -265,7 +265,7 @@ class Registry:
 
     def _tell(self, job: JobRecord, change: JobChange, error: Exception | None = None) -> None:
         if self._bus.wants_job_changes:
-            at = from_us(self._clock.now())
+            at = from_us(self._time.now())
             self._bus.publish(JobChanged(at=at, job=job, change=change, error=error))
 
 

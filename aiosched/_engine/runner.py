@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiosched._engine.attempts import TimedOut, held_work
 from aiosched._engine.bus import Bus
 from aiosched._engine.current import set_current
+from aiosched._engine.timepiece import Timepiece
 from aiosched.errors import LockLost
 from aiosched.gates.lock import Postponed
 from aiosched.gates.veto import name_of
@@ -21,7 +21,7 @@ log = logging.getLogger("aiosched")
 class Host(Protocol):
     """What the runner needs of the dispatcher."""
 
-    monotonic: Callable[[], int]
+    time: Timepiece
     bus: Bus
 
     def started(self, run: Run) -> Refusal | None:
@@ -44,14 +44,14 @@ class Host(Protocol):
 class Runner:
     """Carries out runs, each in a task of its own, which settles its run before it ends."""
 
-    __slots__ = ("_bus", "_host", "_monotonic", "_settle", "_started")
+    __slots__ = ("_bus", "_host", "_settle", "_started", "_time")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._bus = host.bus
         self._started = host.started
         self._settle = host.settle
-        self._monotonic = host.monotonic
+        self._time = host.time
 
     async def conduct(self, run: Run) -> None:
         """Start the run and call its function: all there is to a run without asynchronous gates."""
@@ -63,7 +63,7 @@ class Runner:
                 job._started += 1
             elif (refusal := self._started(run)) is not None:
                 return self._refuse(run, refusal)
-            run._began = self._monotonic()
+            run._began = self._time.monotonic()
             try:
                 run._value = await job._call(run)
             except BaseException as error:
@@ -74,7 +74,7 @@ class Runner:
                     raise
             else:
                 run._status = Status.SUCCEEDED
-                run._ended = self._monotonic()
+                run._ended = self._time.monotonic()
                 if run._holds is not None:
                     await self._keep_slots(run)
         finally:
@@ -139,7 +139,7 @@ class Runner:
 
     def _end_by(self, run: Run, error: BaseException) -> bool:
         """Note how the run ended by *error*. Does that go on upwards: a cancellation, an exit?"""
-        run._ended = self._monotonic()
+        run._ended = self._time.monotonic()
         run._error = error
         run._status = Status.FAILED
         if isinstance(error, asyncio.CancelledError):
@@ -156,7 +156,7 @@ class Runner:
         return not isinstance(error, (Exception, asyncio.CancelledError))
 
     def _refuse(self, run: Run, refusal: Refusal) -> None:
-        run._ended = self._monotonic()
+        run._ended = self._time.monotonic()
         run._status = Status.REFUSED
         run._refusal = refusal
         run._error = refusal.error

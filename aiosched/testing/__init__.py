@@ -10,16 +10,27 @@ if TYPE_CHECKING:
     from aiosched.testing.lockers import LockerConformance
     from aiosched.testing.loop import LoopDeadlock, VirtualLoop
     from aiosched.testing.running import run
+    from aiosched.testing.simulation import Simulation, simulate
 
-__all__ = ["LockerConformance", "LoopDeadlock", "VirtualClock", "VirtualLoop", "run"]
+__all__ = [
+    "LockerConformance",
+    "LoopDeadlock",
+    "Simulation",
+    "VirtualClock",
+    "VirtualLoop",
+    "run",
+    "simulate",
+]
 
 # The suites need pytest and virtual time does not, so each is imported when it is asked for.
 _HOMES = {
     "LockerConformance": "aiosched.testing.lockers",
     "LoopDeadlock": "aiosched.testing.loop",
+    "Simulation": "aiosched.testing.simulation",
     "VirtualClock": "aiosched.testing.clock",
     "VirtualLoop": "aiosched.testing.loop",
     "run": "aiosched.testing.running",
+    "simulate": "aiosched.testing.simulation",
 }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from aiosched.scheduler import Scheduler
 from aiosched.testing.clock import VirtualClock
 from aiosched.testing.loop import VirtualLoop
 from aiosched.testing.wall import moving_wall
@@ -33,6 +34,13 @@ def virtual_time(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
     with moving_wall(clock):
         yield clock
     _clocks.remove(clock)
+
+
+@pytest.fixture
+async def aiosched_scheduler(virtual_time: VirtualClock) -> AsyncIterator[Scheduler]:
+    """Give a running scheduler in virtual time, which is stopped after the test."""
+    async with Scheduler(clock=virtual_time) as scheduler:
+        yield scheduler
 
 
 def virtual_loop() -> VirtualLoop:
