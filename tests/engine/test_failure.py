@@ -57,10 +57,13 @@ async def test_failed_machinery_raises_at_the_exit(virtual_time):
 
 
 async def test_failed_machinery_does_not_hide_what_the_body_raised(virtual_time):
-    with pytest.raises(KeyError, match="mine"):
+    async def life():
         async with breaks(Scheduler(clock=virtual_time)):
             await asyncio.sleep(5)
             raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await life()
 
 
 async def test_failed_machinery_raises_at_the_end_of_a_lifespan(virtual_time):
@@ -151,10 +154,14 @@ async def test_a_clock_that_fails_is_as_loud_as_the_rest(virtual_time):
 
     scheduler = Scheduler(clock=Clock())
     scheduler.cron("* * * * *", name="tick")(nothing)
-    with pytest.raises(SchedulerFailed, match="no time"):
+
+    async def life():
         async with scheduler:
             Clock.is_broken = True
             await asyncio.sleep(120)
+
+    with pytest.raises(SchedulerFailed, match="no time"):
+        await life()
     assert scheduler.state is SchedulerState.FAILED
 
 
@@ -163,18 +170,18 @@ async def test_a_failure_in_the_next_slice_of_a_burst_is_loud(virtual_time, monk
     scheduler = Scheduler(clock=virtual_time)
     for number in range(20):
         scheduler.add(nothing, Every(seconds=1), name=str(number))
+    real = scheduler._engine.dispatcher._occur
+    calls: list[object] = []
+
+    def occur(*args):
+        calls.append(args)
+        if len(calls) > 10:
+            raise RuntimeError("no launch")
+        real(*args)
+
+    scheduler._engine.dispatcher._occur = occur
     with pytest.raises(SchedulerFailed, match="no launch"):
         async with scheduler:
-            real = scheduler._engine.dispatcher._occur
-            calls: list[object] = []
-
-            def occur(*args):
-                calls.append(args)
-                if len(calls) > 10:
-                    raise RuntimeError("no launch")
-                real(*args)
-
-            scheduler._engine.dispatcher._occur = occur
             await asyncio.sleep(5)
 
 
@@ -201,9 +208,9 @@ async def test_a_failure_at_the_start_of_a_run_is_loud_and_ends_the_run(virtual_
     def started(_run):
         raise RuntimeError("no entry")
 
+    scheduler._engine.dispatcher.runner._started = started
     with pytest.raises(SchedulerFailed, match="no entry"):
         async with scheduler:
-            scheduler._engine.dispatcher.runner._started = started
             await asyncio.sleep(5)
     assert [each.status for each in outcomes] == [Status.FAILED]
     assert isinstance(outcomes[0].error, RuntimeError)
@@ -215,10 +222,11 @@ async def test_a_failure_of_a_helping_task_is_loud(virtual_time):
     async def helper():
         raise RuntimeError("no help")
 
+    await scheduler.start()
+    scheduler._engine.spawn(helper(), "helper")
+    await asyncio.sleep(1)
     with pytest.raises(SchedulerFailed, match="no help"):
-        async with scheduler:
-            scheduler._engine.spawn(helper(), "helper")
-            await asyncio.sleep(1)
+        await scheduler.__aexit__(None, None, None)
 
 
 EXITS = """
