@@ -39,6 +39,13 @@ async def held_work(run: Run) -> None:
                 raise
 
 
+async def _ended_work(run: Run) -> None:
+    """Wait for the threads of the last attempt; cancelling ends the waiting, and so the run."""
+    while pending := [work for work in run._holds or () if not work.done()]:
+        await asyncio.wait(pending)
+    run._holds = None
+
+
 def _with_timeout(call: Call, timeout: float) -> Call:
     async def attempt(run: Run) -> Any:
         try:
@@ -60,7 +67,7 @@ def _with_retry(call: Call, retry: Retry) -> Call:
             except retry.on:
                 if run.attempt >= retry.attempts or run.job.draining:
                     raise
-                await held_work(run)
+                await _ended_work(run)
                 if run._stopping is not None and not run.job.draining:
                     run._stopping.clear()  # it told the thread of the last attempt only
                 if await _interrupted(run, _delay(run, retry)):
