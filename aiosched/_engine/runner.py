@@ -53,8 +53,8 @@ class Runner:
         self._settle = host.settle
         self._time = host.time
 
-    async def conduct(self, run: Run) -> None:
-        """Start the run and call its function: all there is to a run without asynchronous gates."""
+    async def conduct(self, run: Run, *, gated: bool = False) -> None:
+        """Start the run and call its function: all there is to it unless it is *gated*."""
         run._entered = True
         set_current(run)
         job = run.job
@@ -78,7 +78,7 @@ class Runner:
                 if run._holds is not None:
                     await self._keep_slots(run)
         finally:
-            if job._gates is None:
+            if not gated:  # the job's gates may have changed meanwhile
                 self._settle(run)
         return None
 
@@ -115,7 +115,7 @@ class Runner:
                 if refusal is not None:
                     self._refuse(run, refusal)
                     return None
-            await self.conduct(run)
+            await self.conduct(run, gated=True)
             if run._lock_lost and run._status is Status.SUCCEEDED:
                 _end_lost(run, None)  # it paid no heed to its cancellation
         finally:
