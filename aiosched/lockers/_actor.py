@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Any, TypeVar
 
 from aiosched.errors import LockError, LockerUnavailable
@@ -67,7 +68,10 @@ class Actor:
         answer = await self._ask(Ask(claim, self._attempt_for(claim), self._loop.create_future()))
         if isinstance(answer, HeldLock):
             return answer
-        raise answer
+        try:
+            raise answer
+        finally:
+            del answer  # the error's traceback knows this frame: no cycle for each refusal
 
     async def read(self, request: Request) -> Any:
         """Ask what changes nothing.
@@ -76,9 +80,12 @@ class Actor:
             LockerUnavailable: The store could not be asked.
         """
         answer = await self._ask(request)
-        if isinstance(answer, LockError):
+        if not isinstance(answer, LockError):
+            return answer
+        try:
             raise answer
-        return answer
+        finally:
+            del answer
 
     async def give_back(self, lock: HeldLock, /, *, done: bool) -> bool:
         """Release *lock*; was it still held? It is out of the held ones before this waits."""
@@ -164,8 +171,11 @@ class Actor:
 
     def _wake(self) -> None:
         if self._task is None:
-            # Not loop.create_task: an eager task would send the first request of a turn alone.
-            self._task = asyncio.Task(self._drain(), loop=self._loop, name=self._name)
+            # Not loop.create_task: an eager task would send the first request of a turn alone. An
+            # empty context, as it serves all and not the one who happened to come first.
+            self._task = asyncio.Task(
+                self._drain(), loop=self._loop, name=self._name, context=Context()
+            )
             self._task.add_done_callback(self._drained)
 
     def _take_back(self, answer: object) -> None:
@@ -187,10 +197,10 @@ class Actor:
             if batch:
                 self._on_the_wire = batch
                 answers = await self._answers(batch)
-                self._on_the_wire = ()
                 if answers is not None:
                     for request, answer in zip(batch, answers, strict=True):
                         self._deliver(request, answer)
+                self._on_the_wire = ()
 
     async def _answers(self, batch: Sequence[Request]) -> Sequence[object] | None:
         """Ask the store; None if its answers are unknown, which everybody was then told."""
@@ -210,8 +220,9 @@ class Actor:
     def _drained(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            queue, self._queue = self._queue, []
-            for request in queue:
+            requests = (*self._on_the_wire, *self._queue)
+            self._queue.clear()
+            for request in requests:
                 request.tell(LockerUnavailable("the locker broke"))
             self._loop.call_exception_handler(
                 {"message": f"{self._name} broke", "exception": error, "task": task}
@@ -219,7 +230,7 @@ class Actor:
         elif self._queue:  # cancelled before its first step: nobody may be left waiting
             self._wake()
         if self._owed and self._timer is None and not self._closed:
-            self._timer = self._loop.call_later(self._pause(), self._send_owed)
+            self._timer = self._loop.call_later(self._pause(), self._send_owed, context=Context())
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────
 
@@ -243,7 +254,6 @@ class Actor:
     def _lose_answers(
         self, batch: Sequence[Request], error: LockError, cause: BaseException | None
     ) -> None:
-        self._on_the_wire = ()
         for request in batch:
             if isinstance(request, Release):
                 self._owe(request)

@@ -44,11 +44,13 @@ class FileStore:
     def __init__(self, directory: Path, timeout: float, on_lost: Callable[[str], object]) -> None:
         self._directory = directory
         self._file = directory / _FILE
+        self._write_log = directory / f"{_FILE}-wal"
         self._timeout = timeout
         self._on_lost = on_lost
         self._at_work = threading.Lock()  # held while the connection is used
         self._connection: sqlite3.Connection | None = None
-        self._inode: tuple[int, int] | None = None
+        self._inode: tuple[int, int] | None = None  # of the file that we know
+        self._log_inode: tuple[int, int] | None = None  # of its log, while we are connected
         self._owner: OwnerFile | None = None
         self._purge_at = 0
         self._is_closed = False
@@ -113,21 +115,23 @@ class FileStore:
             self._owner = OwnerFile(self._directory)
         if self._connection is None:
             self._connection = _sqlite.open_file(self._file, self._timeout)
-            self._inode = inode_at(self._file)
+            self._inode, self._log_inode = inode_at(self._file), inode_at(self._write_log)
         return self._connection, self._owner
 
     def _is_in_place(self, owner: OwnerFile) -> bool:
         # Written into a file that was unlinked, claims would be seen by nobody; and whose owner
         # file is gone counts as dead. Both happen where something tidies up.
-        return owner.stands() and self._inode in (None, inode_at(self._file))
+        if not owner.stands() or self._inode not in (None, inode_at(self._file)):
+            return False
+        return self._connection is None or self._log_inode == inode_at(self._write_log)
 
     def _lose(self) -> None:
         why = f"{self._directory} or our file in it was removed"
         self._disconnect()
-        if self._owner is not None:
-            self._owner.close()
-            self._owner = None
-        self._inode = None
+        owner, self._owner, self._inode = self._owner, None, None
+        if owner is not None:
+            with suppress(OSError):
+                owner.close()
         self._on_lost(why)
         _log.error("%s; all locks held through it are lost", why)
         raise LockerUnavailable(why)

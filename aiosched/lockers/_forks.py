@@ -27,7 +27,8 @@ _forking = threading.Lock()
 
 def register(thing: Forkable) -> None:
     """Tell *thing* of forks for as long as it lives."""
-    _registered.add(thing)
+    with _forking:
+        _registered.add(thing)
 
 
 def _before() -> None:

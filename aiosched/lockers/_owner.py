@@ -41,9 +41,11 @@ class OwnerFile:
 
     def close(self) -> None:
         """Die, as others see it, and leave nothing behind."""
-        if self.stands():
-            self._path.unlink(missing_ok=True)
-        self.drop()
+        try:
+            if self.stands():
+                self._path.unlink(missing_ok=True)
+        finally:
+            self.drop()
 
     def drop(self) -> None:
         """Close the descriptor alone: what a forked child must do, whose parent lives on."""
@@ -90,7 +92,7 @@ def inode_at(path: Path) -> tuple[int, int] | None:
     """Return the identity of the file at *path*, None where there is none."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 

@@ -128,7 +128,7 @@ class Grant(NamedTuple):
         attempt: Grants of this occurrence, from 1.
         remember: Goes into the exact set.
         drop_until: Members of the exact set that are not later leave it, before that.
-        forgets: The old record was past its retention: its exact set is emptied first.
+        forgets: The record was past its retention, and its exact set is to be emptied first.
     """
 
     record: Record
@@ -173,7 +173,9 @@ def decide(record: Record, asked: Question) -> Grant | LockError:
         return _judge(record, asked)
     blank = BLANK._replace(fence=record.fence)
     answer = _judge(blank, asked._replace(claimed=NONE_CLAIMED))
-    return answer._replace(forgets=True) if isinstance(answer, Grant) else answer
+    if record.floor is None or isinstance(answer, LockError):
+        return answer
+    return answer._replace(forgets=True)
 
 
 def release(record: Record, attempt: str, due: int | None, *, done: bool) -> Record | None:

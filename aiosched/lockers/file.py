@@ -37,7 +37,7 @@ class FileLocker:
     child's copy is closed, and opens anew when it is used. Claims survive a killed process; a
     power failure may take those of the last moments.
 
-    It opens itself when it is first used, and `aclose` then closes it.
+    It opens itself when it is first used; `aclose` closes it, and then it must be opened again.
 
     Args:
         path: A directory on a local file system, made with its parents when first used. It may
@@ -52,12 +52,13 @@ class FileLocker:
     def __init__(self, path: str | os.PathLike[str], *, timeout: Duration = 5.0) -> None:
         if not HAS_FLOCK:
             raise NotImplementedError("FileLocker needs flock, which this system does not have")
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - as it is now, links unresolved
+        self.path: Path = Path(os.path.abspath(path))  # noqa: PTH100 - as it is now, links unresolved
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"path must be a directory, and {str(self.path)!r} is a file")
         self._timeout = microseconds(timeout, "timeout", minimum=1) / SECOND
         self._guard = threading.Lock()  # of what follows, as each loop may be in its own thread
         self._users = 0
+        self._is_closed = False  # a late claim must not open again what nobody would close
         self._open: _Open | None = None
         self._actors: dict[asyncio.AbstractEventLoop, Actor] = {}
         _forks.register(self)
@@ -71,6 +72,7 @@ class FileLocker:
         """
         with self._guard:
             self._users += 1
+            self._is_closed = False
         try:
             await self._read(Ping)
         except UnfitStore:
@@ -86,7 +88,10 @@ class FileLocker:
         """When the last user closes: give everything back and leave no thread and no file open."""
         with self._guard:
             self._users = max(self._users - 1, 0)
-            if self._users or self._open is None:
+            if self._users:
+                return
+            self._is_closed = True
+            if self._open is None:
                 return
             opened, self._open = self._open, None
             actors, self._actors = self._actors, {}
@@ -94,7 +99,8 @@ class FileLocker:
             for loop, actor in actors.items():
                 if loop is not asyncio.get_running_loop():
                     _soon(loop, actor.leave)
-            await actors[asyncio.get_running_loop()].close(_CLOSING)
+                else:
+                    await actor.close(_CLOSING)
         finally:
             opened.finalizer.detach()
             await opened.worker.finish(opened.store.close, _CLOSING)
@@ -142,6 +148,8 @@ class FileLocker:
     def _actor(self) -> Actor:
         loop = asyncio.get_running_loop()
         with self._guard:
+            if self._is_closed:
+                raise LockerUnavailable(f"the locker of {self.path} is closed")
             actor = self._actors.get(loop)
             return self._new_actor(loop) if actor is None else actor
 
@@ -184,7 +192,7 @@ class FileLocker:
             actor.abandon()
         if self._open is not None:
             self._open.finalizer.detach()
-        self._users, self._open, self._actors = 0, None, {}
+        self._users, self._is_closed, self._open, self._actors = 0, False, None, {}
         self._guard.release()
 
 

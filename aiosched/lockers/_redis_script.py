@@ -1,0 +1,216 @@
+"""The script that Redis decides by: requests into its arguments, its reply into answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from itertools import islice
+from typing import Any, NamedTuple
+
+from aiosched.durations import SECOND
+from aiosched.errors import LockError, LockerUnavailable, Superseded, UnfitStore
+from aiosched.lockers import _refusals
+from aiosched.lockers._requests import Ask, Look, Release
+from aiosched.model import Claim
+from aiosched.moments import from_us
+
+SCRIPT = files(__package__).joinpath("_redis.lua").read_bytes()
+SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
+
+CHUNK = 200
+"""Requests that one call answers: no more than about a millisecond of the server's time."""
+
+_GRANTED, _EARLY, _LATE, _RAN, _SUPERSEDED, _HELD, _LOST, _RECOVERING, _BROKEN = range(9)
+_SAME_OCCURRENCE, _BEHIND_REDELIVERY = 1, 2
+
+EXCLUSIVE, EXACT, REDELIVER, TENTATIVE = 1, 2, 4, 8
+
+Argument = str | bytes | int
+
+
+class Names:
+    """What keys are called: ``aiosched:v1:{key:NAME}``, the exact set beside it.
+
+    Braces make both of a key lie in one slot of a cluster. The same names are never both of one
+    key and of another, whatever the text.
+    """
+
+    __slots__ = ("_start", "epoch")
+
+    def __init__(self, prefix: str) -> None:
+        self._start = f"{prefix}:v1:".encode("utf-8", "surrogatepass")
+        self.epoch = self._start + b"epoch"
+
+    def record(self, key: str) -> bytes:
+        return b"%b{key:%b}" % (self._start, key.encode("utf-8", "surrogatepass"))
+
+    @staticmethod
+    def exact(record: bytes) -> bytes:
+        return record + b":exact"
+
+    @property
+    def pattern(self) -> bytes:
+        """For `SCAN`: finds every record, and more."""
+        escaped = b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\" else bytes((c,)) for c in self._start)
+        return escaped + b"{key:*}"
+
+    def key_of(self, record: bytes) -> str | None:
+        """Return the key of the record that is called so; None: it is no record."""
+        start = self._start + b"{key:"
+        if not record.startswith(start) or not record.endswith(b"}"):
+            return None
+        return record[len(start) : -1].decode("utf-8", "surrogatepass")
+
+
+class Operation(NamedTuple):
+    """One question to the script.
+
+    Attributes:
+        key: Of the record.
+        arguments: The verb, and what belongs to it.
+        read: Makes the answer of the raw one and the store's clock.
+    """
+
+    key: str
+    arguments: tuple[Argument, ...]
+    read: Callable[[Any, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Yes."""
+
+    due: int | None
+    fence: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of the script."""
+
+    operations: tuple[Operation, ...]
+    keys: list[bytes]
+    arguments: list[Argument]
+
+    def read(self, reply: Sequence[Any]) -> list[object]:
+        """Return the answers; the reply begins with the store's clock."""
+        now = reply[0]
+        return [
+            operation.read(raw, now)
+            for operation, raw in zip(self.operations, reply[1:], strict=True)
+        ]
+
+
+def calls(
+    operations: Iterable[Operation], names: Names, settings: tuple[Argument, ...]
+) -> Iterator[Call]:
+    """Cut *operations* into calls.
+
+    Args:
+        operations: In the order in which they take effect.
+        names: What keys are called.
+        settings: The lease in microseconds, and when memory counts as lost.
+    """
+    waiting = iter(operations)
+    while chunk := tuple(islice(waiting, CHUNK)):
+        keys, arguments = [names.epoch], [*settings]
+        for operation in chunk:
+            record = names.record(operation.key)
+            keys += record, names.exact(record)
+            arguments += operation.arguments
+        yield Call(chunk, keys, arguments)
+
+
+def ask(request: Ask) -> Operation:
+    """Claim."""
+    return Operation(request.key, ("a", *asked(request)), _Answer(request.claim))
+
+
+def asked(request: Ask, *, flags: int = 0) -> tuple[Argument, ...]:
+    """Return what a claim depends on."""
+    claim = request.claim
+    flags |= EXCLUSIVE * claim.exclusive | EXACT * claim.exact | REDELIVER * claim.redeliver
+    due = "" if claim.due_us is None else claim.due_us
+    return request.attempt, due, claim.late_us, claim.keep_us, flags
+
+
+def release(request: Release) -> Operation:
+    """Give back."""
+    due = "" if request.due is None else request.due
+    return Operation(request.key, ("r", request.attempt, due, int(request.done)), read_bool)
+
+
+def renew(key: str, attempt: str) -> Operation:
+    """Prolong the lease."""
+    return Operation(key, ("n", attempt), read_bool)
+
+
+def look(request: Look) -> Operation:
+    """Ask for the newest claimed occurrence."""
+    return Operation(request.key, ("l",), read_moment)
+
+
+def read_bool(raw: Any, now: int) -> object:  # noqa: ARG001 - as all that read
+    """Return whether it is so."""
+    return broken(raw) or raw == 1
+
+
+def read_moment(raw: Any, now: int) -> object:  # noqa: ARG001
+    """Return a moment or None."""
+    return broken(raw) or (None if raw is None else from_us(raw))
+
+
+def broken(raw: Any) -> LockError | None:
+    """Return why the script could not answer, if it could not."""
+    if isinstance(raw, list) and raw[0] == _BROKEN:
+        return UnfitStore(f"a key of ours cannot be used: {_text(raw[1])}")
+    return None
+
+
+class _Answer:
+    """Reads the answer to a claim."""
+
+    __slots__ = ("_claim",)
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def __call__(self, raw: Any, now: int) -> object:
+        if raw[0] == _GRANTED:
+            return Granted(raw[1], raw[2], raw[3])
+        return refusal(self._claim, raw, now)
+
+
+def refusal(claim: Claim, raw: Any, now: int) -> LockError:  # noqa: PLR0911 - a table
+    """Return what the script's no means."""
+    due = claim.due_us or 0
+    match raw[0]:
+        case 1:
+            return _refusals.too_early(claim, due, now)
+        case 2:
+            return _refusals.too_late(claim, due, now)
+        case 3:
+            return _refusals.already_ran(claim)
+        case 4:
+            return _refusals.superseded(claim, raw[1])
+        case 5:
+            return _held(claim, raw[1] / SECOND, raw[2])
+        case 6:
+            return Superseded(f"the store began to remember at {from_us(raw[1]).isoformat()}")
+        case 7:
+            wait = raw[1] / SECOND
+            return LockerUnavailable(f"the store lost its memory; it grants nothing for {wait:.1f} s")
+    return broken(raw) or UnfitStore(f"the script answered {raw!r}")
+
+
+def _held(claim: Claim, remaining: float, kind: int) -> LockError:
+    if kind == _SAME_OCCURRENCE:
+        return _refusals.uncompleted(claim, remaining)
+    return _refusals.held(claim, remaining, behind_redelivery=kind == _BEHIND_REDELIVERY)
+
+
+def _text(raw: object) -> str:
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
