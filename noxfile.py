@@ -55,9 +55,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types inside, and that everything public has one."""
-    stubs = ("types-croniter", "types-python-dateutil")
+    needed = ("pytest>=9", "types-croniter", "types-python-dateutil")
     # pyright runs on node; this extra brings it as a wheel.
-    session.install("-e", ".[all]", "mypy==2.*", "pyright[nodejs]==1.1.*", *stubs)
+    session.install("-e", ".[all]", "mypy==2.*", "pyright[nodejs]==1.1.*", *needed)
     session.run("mypy")
     session.run("pyright", "--verifytypes", "aiosched", "--ignoreexternal")
 
@@ -78,7 +78,7 @@ def bench(session: nox.Session) -> None:
 
 def _pytest(session: nox.Session, *command: str) -> None:
     """Run pytest by *command*; a test that was skipped is a test that is missing."""
-    # Not in `create_tmp`: that moves TMPDIR into this checkout, where inner pytests find our settings.
+    # Not in `create_tmp`: it moves TMPDIR into this checkout, where inner pytests find our settings.
     report = Path(session.virtualenv.location) / "report.xml"
     session.run(*command, f"--junit-xml={report}", *session.posargs)
     suites = ET.parse(report).getroot().iter("testsuite")
