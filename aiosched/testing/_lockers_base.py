@@ -21,7 +21,7 @@ from aiosched.protocols import ClaimedLock, ClaimingLocker
 class LockerSuite:
     """The hooks, and short ways to say what the tests say often."""
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: ClassVar[pytest.MarkDecorator] = pytest.mark.asyncio
 
     patience: ClassVar[float] = 5.0
     """Seconds after which a lock whose holder died must be free."""
