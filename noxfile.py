@@ -78,7 +78,7 @@ def bench(session: nox.Session) -> None:
 
 def _pytest(session: nox.Session, *command: str) -> None:
     """Run pytest by *command*; a test that was skipped is a test that is missing."""
-    # Not in `create_tmp`: TMPDIR would move into this checkout, and inner pytests read its settings.
+    # Not in `create_tmp`: it moves TMPDIR into this checkout, whose settings inner pytests find.
     report = Path(session.virtualenv.location) / "report.xml"
     session.run(*command, f"--junit-xml={report}", *session.posargs)
     suites = ET.parse(report).getroot().iter("testsuite")
