@@ -33,15 +33,12 @@ class Claims:
         spec = job._spec
         if run.cause in _UNPLANNED:
             return Claim(job._lock_key) if spec.exclusive else None
-        keep = _keep(job, run.due_us)
-        late = keep if spec.misfire_grace is None else spec.misfire_grace
-        if run.cause is Cause.CATCH_UP:
-            late = max(late, window_of(job))
         return Claim(
             job._lock_key,
             from_us(run.due_us),
-            late=timedelta(microseconds=late),
-            keep=timedelta(microseconds=keep),
+            # Jitter does not make a run late; the store knows only when it was due.
+            late=timedelta(microseconds=_late(run) + spec.jitter),
+            keep=timedelta(microseconds=_keep(job, run.due_us)),
             exclusive=spec.exclusive,
             exact=spec.exact,
             redeliver=spec.delivery == "at_least_once",
@@ -62,9 +59,7 @@ class Claims:
 
     def vigil(self, run: Run) -> float:
         """Until the misfire grace is over."""
-        grace = run.job._spec.misfire_grace
-        late = _keep(run.job, run.due_us) if grace is None else grace
-        return (run.due_us + late - self._time.now()) / SECOND
+        return (run._wake_us + _late(run) - self._time.now()) / SECOND
 
     def backoff(self, run: Run) -> float:
         """A quarter of the time that has been waited already: exponential without a state."""
@@ -76,6 +71,14 @@ def window_of(job: JobRecord) -> int:
     """Return the catch-up window of *job* in microseconds."""
     window = job._spec.catch_up_window
     return DEFAULT_KEEP if window is None else window
+
+
+def _late(run: Run) -> int:
+    """Return how late *run* may be, in microseconds from when it was to start."""
+    job: JobRecord = run.job
+    grace = job._spec.misfire_grace
+    late = _keep(job, run.due_us) if grace is None else grace
+    return max(late, window_of(job)) if run.cause is Cause.CATCH_UP else late
 
 
 def _keep(job: JobRecord, due_us: int) -> int:

@@ -8,27 +8,25 @@ import logging
 import sys
 from asyncio import Task
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
-from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
 from aiosched._engine.outcome import outcome_of, remember
+from aiosched._engine.postponed import Postponements
 from aiosched._engine.record import JobRecord
 from aiosched._engine.runner import Runner
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.wheel import IDLE
-from aiosched.errors import TooEarly
 from aiosched.events import Started
 from aiosched.model import Cause, JobState, Refusal, Run, Status
-from aiosched.moments import from_us, to_us
+from aiosched.moments import from_us
 
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
     from aiosched._engine.planner import Planner
-    from aiosched.gates.lock import Postponed
 
 log = logging.getLogger("aiosched")
 
@@ -70,9 +68,10 @@ class Dispatcher:
         self.admission = Admission(
             max_running, skip_when_full=skip_when_full, refuse=self._refuse_queued
         )
+        self.postponed = Postponements(self.admission, planner, self._begin)
+        self.postpone = self.postponed.postpone
         self.runner = Runner(self)
         self.tasks: dict[Run, Task[None]] = {}  # every run that has one; asyncio's own are weak
-        self.postponed: set[Run] = set()
         self.prioritised = 0  # jobs with a priority other than 0
         self._on_idle = on_idle
         self._on_success = on_success
@@ -80,7 +79,6 @@ class Dispatcher:
         self._on_trigger_error = on_trigger_error
         self._ranked: list[tuple[int, int, Run]] = []  # fired runs, by priority, to be launched
         self._seq = 0
-        self._turns: dict[Run, asyncio.Future[Refusal | None]] = {}
         self._continuing = False
         self._unentered: deque[Run] = deque()
         self._loop: asyncio.AbstractEventLoop
@@ -171,7 +169,7 @@ class Dispatcher:
 
     def cancel_waiting(self, job: JobRecord, why: str) -> None:
         """Cancel the runs of *job* that wait: for a limit, for their turn, or for a store."""
-        for run in (*self.queued, *self.postponed):
+        for run in (*self.queued, *self.postponed.away):
             if run.job is job and not self.withdraw(run) and run._task is not None:
                 run._task.cancel(why)
 
@@ -223,7 +221,8 @@ class Dispatcher:
         run = Run(job, due + offset, wake + offset, job._fired, Cause.TRIGGER)
         if not planner.place(job, following):
             following = None
-        overdue = following is not None and following + spec.jitter <= now
+        slack = spec.jitter + planner.behind(spec) if spec.locker else spec.jitter
+        overdue = following is not None and following + slack <= now
         if overdue or job._overdue or spec.misfire_grace is not None:
             self._occur_late(run, now - wake, overdue=overdue)
         elif self.prioritised:
@@ -309,62 +308,9 @@ class Dispatcher:
             self.bus.publish(Started(at=from_us(self._wall()), run=run))
         return None
 
-    async def postpone(self, run: Run, until: Postponed) -> Refusal | None:
-        """Leave the slots, wait, and come back with slots again; or be refused them."""
-        if run.job.draining and run._task is not None:
-            run._task.cancel("the scheduler stops")
-            await asyncio.sleep(0)
-        lock, run._granted = run._granted, None
-        if lock is not None:
-            await self._away(run, self._redeliver(run, lock))
-        else:
-            if isinstance(until.error, TooEarly):
-                self.planner.note_early(run.job, until.wait)
-            self.admission.leave(run)
-            await self._away(run, asyncio.sleep(until.wait))
-        return await self._return(run)
-
-    def _redeliver(self, run: Run, lock: Any) -> asyncio.Future[Any]:
-        """Run the older occurrence that came with *lock* in the slots of *run*."""
-        job: JobRecord = run.job
-        due = to_us(lock.due_at)
-        job._fired += 1
-        older = Run(job, due, due, job._fired, Cause.REDELIVERY)
-        older._granted = lock
-        older._waiter = self._loop.create_future()
-        self.admission.hand_over(run, older)
-        self._begin(older)
-        return older._waiter
-
-    async def _away(self, run: Run, until: Awaitable[object]) -> None:
-        self.postponed.add(run)
-        try:
-            await until
-        finally:
-            self.postponed.discard(run)
-
-    async def _return(self, run: Run) -> Refusal | None:
-        turn = self._turns[run] = self._loop.create_future()
-        try:
-            refusal = self.admission.enter(run, self._take_turn)
-            return refusal if refusal is not None else await turn
-        except asyncio.CancelledError:
-            self.admission.withdraw(run)
-            raise
-        finally:
-            del self._turns[run]
-
-    def _take_turn(self, run: Run) -> None:
-        turn = self._turns[run]
-        if not turn.done():
-            turn.set_result(None)
-
     def _refuse_queued(self, run: Run, refusal: Refusal) -> None:
-        turn = self._turns.get(run)
-        if turn is None:
+        if not self.postponed.refuse(run, refusal):
             self.conclude(run, Status.REFUSED, refusal)
-        elif not turn.done():
-            turn.set_result(refusal)
 
     # -- outcome --------------------------------------------------------------------------------
 
@@ -402,7 +348,7 @@ class Dispatcher:
         """End a run whose loop is not ours any more: it was abandoned, or its loop was closed."""
         run._task = run._waiter = None
         del self.tasks[run]
-        self.postponed.discard(run)
+        self.postponed.away.discard(run)
         if run.job._runs is not None and run in run.job._runs:
             self.admission.leave(run)
         if not run._told:

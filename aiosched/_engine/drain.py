@@ -70,7 +70,7 @@ async def drain(dispatcher: Dispatcher, timeout: float, hurried: asyncio.Event) 
 
 def _dismiss_waiting(dispatcher: Dispatcher) -> dict[Run, None]:
     """Cancel the runs that have not begun: queued for a limit, or waiting for a store."""
-    waiting = dict.fromkeys((*dispatcher.dismiss(), *dispatcher.postponed))
+    waiting = dict.fromkeys((*dispatcher.dismiss(), *dispatcher.postponed.away))
     _cancel(dispatcher, waiting)
     return waiting
 

@@ -24,6 +24,8 @@ from aiosched.protocols import SteppingClock
 
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
+    from aiosched.model import Run
+    from aiosched.options import JobSpec
 
 _STEP: Final = 100 * MILLISECOND  # less is slewing, or a reading between two ticks
 _LOOK: Final = SECOND  # how long a step of the wall clock may go unnoticed
@@ -158,17 +160,21 @@ class Planner:
         if spec.jitter:
             due += int(share(job.name, due) * spec.jitter)
         if spec.locker is not None and self.store_offsets:
-            due += self.store_offsets.get(id(spec.locker), 0)
+            due += self.behind(spec)
         return due
 
     def wall_of(self, job: JobRecord, due: int) -> int:
         """Return *due*, on the job's clock, as wall microseconds."""
         return due + self.offset if job._wheel is self.ladder else due
 
-    def note_early(self, job: JobRecord, wait: float) -> None:
-        """Remember that this host's clock is *wait* seconds ahead of the job's store's."""
-        key = id(job._spec.locker)
-        self.store_offsets[key] = self.store_offsets.get(key, 0) + round(wait * SECOND)
+    def behind(self, spec: JobSpec) -> int:
+        """Return by how much the clock of the store is behind ours, as far as it is known."""
+        return self.store_offsets.get(id(spec.locker), 0)
+
+    def note_early(self, run: Run, wait: float) -> None:
+        """Remember what it tells of a store's clock that *run* is due in *wait* seconds by it."""
+        measured = self._time.now() - run.due_us + round(wait * SECOND)
+        self.store_offsets[id(run.job._spec.locker)] = max(0, measured)
 
     def arm(self) -> None:
         """Set the timer to the earliest moment, unless it is set to an earlier one."""

@@ -22,7 +22,7 @@ from aiosched.errors import (
     TooEarly,
     TooLate,
 )
-from aiosched.model import Claim, Refusal, Run, Status
+from aiosched.model import Cause, Claim, Refusal, Run, Status
 
 if TYPE_CHECKING:
     from aiosched.protocols import Lock
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger("aiosched")
 
 _FOREIGN_UNLOCK_TIMEOUT: Final = 30.0
+_ASK_AGAIN: Final = 1.0  # seconds, where a store does not say when
+_AT_LEAST: Final = 0.05
 _COMPLETE: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.TIMED_OUT})
 _REASONS: Final[dict[type[LockError], str]] = {
     LockHeld: "held",
@@ -133,7 +135,7 @@ class LockGate:
             left = self._policy.patience(run)
         if left <= 0:
             return Refusal("lock", "held", error)
-        wait = 1.0 if error.remaining is None else error.remaining
+        wait = _ASK_AGAIN if error.remaining is None else max(_AT_LEAST, error.remaining)
         return Postponed("lock", "held", error, wait=wait)
 
     def _unavailable(self, run: Run, error: LockerUnavailable) -> Refusal:
@@ -170,6 +172,8 @@ class _Passage:
         self._lock = run.lock = answer
         run.fence = getattr(answer, "fence", None)
         run.delivery_attempt = getattr(answer, "attempt", 1)
+        if run.delivery_attempt > 1:
+            run.cause = Cause.REDELIVERY  # also where it was waiting for its holder to die
         self._watch()
         return None
 
@@ -192,8 +196,8 @@ class _Passage:
 
     def _watch(self) -> None:
         lost: Any = getattr(self._lock, "lost", None)
-        if lost is None:
-            return
+        if not callable(getattr(lost, "wait", None)):
+            return  # whatever a lock of the user's own means by it
         if hasattr(lost, "add_callback"):
             lost.add_callback(self._on_lost)
             self._forget = partial(lost.remove_callback, self._on_lost)
