@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.claims import window_of
-from aiosched._engine.timepiece import Timepiece
+from aiosched.durations import SECOND
 from aiosched.errors import LockerUnavailable
-from aiosched.model import Cause
+from aiosched.model import Cause, JobState
 from aiosched.moments import to_us
 from aiosched.protocols import ClaimingLocker
 
@@ -31,9 +31,16 @@ def wants_it(job: JobRecord) -> bool:
 
 
 async def make_up(
-    job: JobRecord, dispatcher: Dispatcher, lockers: Lockers, time: Timepiece
+    job: JobRecord, started_at: int, dispatcher: Dispatcher, lockers: Lockers
 ) -> None:
-    """Ask the store for the last claimed occurrence, and run what is missing since, one by one."""
+    """Ask the store for the last claimed occurrence, and run what is missing since, one by one.
+
+    Args:
+        job: The job.
+        started_at: The wall moment of the start; what was due later is planned as usual.
+        dispatcher: Who fires the runs.
+        lockers: Who opens the job's store.
+    """
     spec = job._spec
     last = await _last_claimed(job, lockers)
     if last is None:
@@ -41,31 +48,47 @@ async def make_up(
     if spec.delivery == "at_least_once":
         # Refused as already ran if it was completed; run again if its holder died.
         await _run(job, last, Cause.REDELIVERY, dispatcher)
-    if spec.catch_up == "none":
-        return
-    missed = _missed(job, last, time.now())
-    if spec.catch_up == "latest":
-        newest = None
-        for newest in missed:  # noqa: B007 - the last one is what counts
-            pass
-        missed = iter(() if newest is None else (newest,))
-    for due in missed:
-        await _run(job, due, Cause.CATCH_UP, dispatcher)
+    if spec.catch_up != "none":
+        for due in _missed(job, last, started_at):
+            await _run(job, due, Cause.CATCH_UP, dispatcher)
 
 
-def _missed(job: JobRecord, last: int, now: int) -> Iterator[int]:
+def _missed(job: JobRecord, last: int, started_at: int) -> Iterator[int]:
+    """Yield the occurrences after *last* that are to be made up for."""
     spec = job._spec
-    after = max(last, now - window_of(job) - 1)
+    after = max(last, started_at - window_of(job) - 1)
     if spec.start_at is not None:
         after = max(after, spec.start_at - 1)
-    until = now if spec.stop_at is None else min(now, spec.stop_at)
+    until = started_at if spec.stop_at is None else min(started_at, spec.stop_at)
+    if spec.catch_up == "all":
+        yield from _between(job, after, until)
+    elif (newest := _newest(job, after, until)) is not None:
+        yield newest
+
+
+def _between(job: JobRecord, after: int, until: int) -> Iterator[int]:
     due = job._trigger.next_us(after)
     while due is not None and due <= until:
         yield due
         due = job._trigger.next_us(due)
 
 
+def _newest(job: JobRecord, after: int, until: int) -> int | None:
+    """Return the last occurrence, looking back twice as far each time: there may be millions."""
+    span = SECOND
+    while True:
+        since = max(after, until - span)
+        newest = None
+        for newest in _between(job, since, until):  # noqa: B007 - the last one is what counts
+            pass
+        if newest is not None or since == after:
+            return newest
+        span *= 2
+
+
 async def _run(job: JobRecord, due: int, cause: Cause, dispatcher: Dispatcher) -> None:
+    if job._state is not JobState.SCHEDULED:
+        return  # paused, finished or removed meanwhile
     ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     dispatcher.fire(job, due, cause, backlog=True, waiter=ended)
     await ended

@@ -176,7 +176,7 @@ class Engine:
             if job._spec.from_completion and job._runs:
                 self.planner.unplan(job)  # the interval counts from the end of this run
         if catchup.wants_it(job):
-            self.spawn(self._make_up(job), f"{job.name} (catch-up)")
+            self.spawn(self._make_up(job, self.planner.wall), f"{job.name} (catch-up)")
 
     async def stop(self, *, drain_first: bool, timeout: float) -> DrainReport:
         """Fire no more, let runs end for *timeout* seconds, cancel the rest, and close everything.
@@ -310,6 +310,11 @@ class Engine:
         if not self.is_running:
             raise SchedulerClosed(f"the call needs a running scheduler; this one is {self.state}")
 
+    def check_loop(self) -> None:
+        """Raise `SchedulerClosed` if the caller is in another event loop than the runs."""
+        if self._loop is not asyncio.get_running_loop():
+            raise SchedulerClosed("the scheduler runs on another event loop: await this there")
+
     def in_loop(self, call: Callable[[], T]) -> T:
         """Make a change where the machinery runs: a sync job calls from its worker thread."""
         loop = self._loop
@@ -361,9 +366,9 @@ class Engine:
         at = from_us(self.planner.wall)
         self.bus.publish(ClockStepped(at=at, seconds=step / SECOND))
 
-    async def _make_up(self, job: JobRecord) -> None:
+    async def _make_up(self, job: JobRecord, started_at: int) -> None:
         try:
-            await catchup.make_up(job, self.dispatcher, self.lockers, self.time)
+            await catchup.make_up(job, started_at, self.dispatcher, self.lockers)
         except Exception:
             log.exception("catch-up of job %s failed", job.name)
 
