@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from aiosched._engine.current import find_current
+from aiosched._engine import deadlock
 from aiosched._engine.outcome import outcome_of, recall
 from aiosched._engine.record import JobRecord
 from aiosched._engine.timing import public
-from aiosched.errors import RunDeadlock, UnknownJob
+from aiosched.errors import UnknownJob
 from aiosched.events import Outcome
 from aiosched.model import Cause, JobState, Run
 from aiosched.moments import aware_us
@@ -97,17 +97,14 @@ class Job(JobRecord):
         A run that is refused is an outcome, too. Cancelling the caller leaves the run going on.
 
         Raises:
-            SchedulerClosed: The scheduler does not run.
+            SchedulerClosed: The scheduler does not run, or runs on another event loop.
             RunDeadlock: The caller is a run that this one would have to wait for.
         """
         engine = self._engine
         engine.check_running()
+        engine.check_loop()
         self._check_registered()
-        current = find_current()
-        while current is not None:
-            if current.job is self:
-                raise RunDeadlock(f"job {self.name!r} cannot wait for a run of itself")
-            current = current._origin
+        deadlock.check(self, engine.dispatcher)
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         now = engine.time.now()
         engine.dispatcher.fire(self, now, Cause.MANUAL, waiter=ended)
@@ -122,9 +119,7 @@ class Job(JobRecord):
         engine = self._engine
         engine.check_running()
         self._check_registered()
-        return engine.in_loop(
-            lambda: engine.dispatcher.fire(self, engine.time.now(), Cause.MANUAL)
-        )
+        return engine.in_loop(lambda: engine.dispatcher.fire(self, engine.time.now(), Cause.MANUAL))
 
     def pause(self, until: datetime | None = None) -> None:
         """Let nothing be due until `resume`, or until an aware moment, which itself may be due."""

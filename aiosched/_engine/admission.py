@@ -72,6 +72,13 @@ class Admission:
             return self._overlap(run, go)
         return self._take(run, go)
 
+    def would_queue(self, job: JobRecord) -> bool:
+        """Say whether a run of *job*, entering now, would wait for a slot of the scheduler."""
+        limit, mine = self.max_running, job._spec.max_instances
+        if self.skip or limit is None or self.running < limit:
+            return False
+        return mine is None or len(job._runs or ()) < mine
+
     def leave(self, run: Run) -> None:
         """Give the slots of *run* back and let in who waited for them."""
         self.running -= 1

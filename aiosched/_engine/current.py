@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 _current: ContextVar[Run | None] = ContextVar("aiosched_run", default=None)
 
 set_current = _current.set
-find_current = _current.get
+
+
+def find_current() -> Run | None:
+    """Return the run that the caller is part of, while it goes on; None: there is none."""
+    run = _current.get()
+    return run if run is not None and run._task is not None else None
 
 
 def current_run() -> Run:

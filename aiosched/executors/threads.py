@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -42,11 +43,11 @@ class ThreadExecutor:
     ) -> object:
         """Return what *func* returns in a worker thread, which has a copy of the run's context."""
         loop = asyncio.get_running_loop()
-        begun: list[bool] = []
+        stopping = run.stopping  # made here, since the thread may look at it at any time
+        ticket = threading.Lock()  # who takes it first says whether the function is called
 
         def call() -> object:
-            begun.append(True)
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if ticket.acquire(blocking=False) else None
 
         work = loop.create_task(self._work(loop, call), name=f"{run.job.name} (thread)")
         try:
@@ -55,10 +56,10 @@ class ThreadExecutor:
         except asyncio.CancelledError:
             if work.cancelled():
                 raise
-            if not begun:
+            if ticket.acquire(blocking=False):
                 work.cancel()
             elif not work.done():
-                run.stopping.set()
+                stopping.set()
                 run.hold_until(work)
             raise
 
