@@ -22,6 +22,7 @@ from aiosched.cli._demo_fleet import Fleet
 from aiosched.cli._demo_screen import Scene, Screen, clock, name, screen_for
 from aiosched.cli._demo_tally import Report, Tally
 from aiosched.cli._mistake import Mistake
+from aiosched.moments import from_us, to_us
 from aiosched.triggers import Every
 
 _TERMINATED = 128 + signal.SIGTERM
@@ -105,15 +106,8 @@ async def _all_ready(fleet: Fleet, plan: Plan) -> None:
 def _occurrences(plan: Plan) -> tuple[datetime, ...]:
     """Ask the trigger what must come, from the next whole second but one on."""
     first = datetime.fromtimestamp(ceil(time.time()) + 1, UTC)
-    trigger = Every(seconds=plan.every, anchor=first)
-
-    def following() -> Iterator[datetime]:
-        moment = trigger.next_after(first - timedelta(microseconds=1))
-        while moment is not None:
-            yield moment
-            moment = trigger.next_after(moment)
-
-    return tuple(islice(following(), plan.occurrences))
+    coming = Every(seconds=plan.every, anchor=first).upcoming(to_us(first) - 1)
+    return tuple(from_us(moment) for moment in islice(coming, plan.occurrences))
 
 
 class _Show:

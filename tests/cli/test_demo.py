@@ -9,13 +9,18 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from aiosched.cli import _demo_fleet
+from aiosched.cli import demo as demo_command
+from aiosched.cli._app import run_app
 from aiosched.cli._demo_screen import Screen
+from aiosched.cli._demo_tally import Tally
 from aiosched.cli.demo import Plan, WorkerDied, perform
 
 QUICK = Plan(workers=3, occurrences=6, every=0.5, takes=0.2)
@@ -65,6 +70,48 @@ async def test_cancelled_it_leaves_no_process_and_no_file(screen: Screen, folder
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+async def test_a_worker_that_ends_by_itself_ends_the_demo(screen: Screen, folder: Path) -> None:
+    showing = asyncio.create_task(perform(QUICK, screen))
+    while not (found := re.search(r"w\d \((\d+)\) completed", "\n".join(lines(screen)))):
+        await asyncio.sleep(0.02)
+    os.kill(int(found[1]), signal.SIGKILL)
+    with pytest.raises(WorkerDied, match="ended by itself"):
+        await showing
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("lost", "code"), [(False, 0), (True, 1)])
+def test_the_count_is_the_last_line_and_the_exit_code(
+    lost: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def performed(plan: Plan, screen: Screen) -> Tally:
+        return Tally((datetime(2026, 3, 8, tzinfo=UTC),) if lost else ())
+
+    monkeypatch.setattr(demo_command, "perform", performed)
+    assert run_app(["demo"]) == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"occurrences {lost:d}, completed 0, double 0, lost {lost:d}"
+
+
+def test_a_death_that_nobody_wanted_is_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def perished(plan: Plan, screen: Screen) -> Tally:
+        raise WorkerDied("w2 ended by itself")
+
+    monkeypatch.setattr(demo_command, "perform", perished)
+    assert run_app(["demo"]) == 1
+    assert "w2 ended by itself" in capsys.readouterr().out
+
+
+def test_without_posix_it_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo_command, "os", SimpleNamespace(name="nt"))
+    assert run_app(["demo"]) == 2
+    assert "Linux or macOS" in capsys.readouterr().err
 
 
 async def test_a_worker_that_does_not_start_is_said_with_its_complaint(

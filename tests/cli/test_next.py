@@ -50,6 +50,7 @@ def test_what_ends_shows_what_is_left(capsys: pytest.CaptureFixture[str]) -> Non
         (["nonsense"], "nonsense"),
         (["0 0 31 2 *"], "0 0 31 2 *"),
         (["@daily", "--tz", "Europe/Atlantis"], "Europe/Atlantis"),
+        (["0 0 0 1 1 * 2020"], "'0 0 0 1 1 * 2020' never comes again"),
         (["@daily", "-n", "0"], "-n must be at least 1, got 0"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from aiosched.cli._app import run_app
 
 WriteModule = Callable[..., str]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -55,6 +58,21 @@ def test_the_locker_is_the_one_that_is_asked_for(
     process.communicate(timeout=10)
     assert process.returncode == 0
     assert list((tmp_path / "locks").iterdir())
+
+
+def test_reload_passes_the_locker_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    def run_process(*paths: Path, target: str, **options: object) -> None:
+        commands.append(target)
+
+    monkeypatch.setattr("watchfiles.run_process", run_process)
+    assert run_app(["run", "app:scheduler", "--locker", "file:a b", "--reload"]) == 0
+    (command,) = commands
+    assert shlex.split(command)[1:] == [
+        *("-m", "aiosched.cli", "run", "app:scheduler"),
+        *("--locker", "file:a b"),
+    ]
 
 
 @pytest.mark.parametrize("url", ["nonsense:", "file:app.py"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
@@ -27,6 +29,15 @@ def test_a_module_of_the_working_directory_is_found(
     attribute: str, write_module: WriteModule
 ) -> None:
     assert isinstance(load(f"{write_module(APP)}:{attribute}"), Scheduler)
+
+
+def test_the_working_directory_is_made_importable(
+    write_module: WriteModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"{write_module(APP, name='elsewhere')}:scheduler"
+    here = str(Path.cwd())
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != here])
+    assert isinstance(load(target), Scheduler)
 
 
 @pytest.mark.parametrize(
