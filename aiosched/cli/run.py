@@ -17,6 +17,7 @@ from aiosched.events import SchedulerChanged, SchedulerState
 from aiosched.lockers import locker_from_url
 from aiosched.scheduler import Scheduler
 
+_log = logging.getLogger("aiosched.cli")
 _LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -38,7 +39,9 @@ def run(
         _use(scheduler, locker)
     logging.basicConfig(level=logging.INFO, format=_LOG_LINE)
     scheduler.on(SchedulerChanged, _freeze)
+    _log.info("%s runs (jobs: %d) until SIGTERM or Ctrl-C", target, len(scheduler))
     scheduler.run()
+    _log.info("%s has stopped", target)
 
 
 def _use(scheduler: Scheduler, url: str) -> None:

@@ -46,6 +46,8 @@ def test_it_runs_with_the_collector_frozen_and_drains_on_sigterm(
     rest, errors = process.communicate(timeout=10)
     assert process.returncode == 0, errors
     assert "slow ends" in "".join(lines) + rest
+    assert "app:scheduler runs (jobs: 2)" in errors
+    assert "app:scheduler has stopped" in errors
 
 
 def test_the_locker_is_the_one_that_is_asked_for(
