@@ -161,7 +161,8 @@ class Admission:
             return
         if self.withdraw(oldest):  # it only waited for the scheduler's limit
             self.refuse(oldest, REPLACED)
-        elif oldest._task is not None:
+        elif oldest._task is not None and not oldest._replaced:
+            oldest._replaced = True  # a second time would break into its cleaning up
             oldest._task.cancel("replaced by a newer run")
 
     def _enqueue(self, run: Run, go: Go) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
-from aiosched._engine.outcome import outcome_of, remember
+from aiosched._engine.outcome import SUCCEEDED, TRIGGER, outcome_of, remember
 from aiosched._engine.postponed import Postponements
 from aiosched._engine.record import JobRecord
 from aiosched._engine.runner import Runner
@@ -218,7 +218,7 @@ class Dispatcher:
         elapsed = job._wheel is planner.ladder
         wake = planner.wake_of(job, due) if spec.jitter or spec.locker else due
         offset = planner.offset if elapsed else 0
-        run = Run(job, due + offset, wake + offset, job._fired, Cause.TRIGGER)
+        run = Run(job, due + offset, wake + offset, job._fired, TRIGGER)
         if not planner.place(job, following):
             following = None
         slack = spec.jitter + planner.behind(spec) if spec.locker else spec.jitter
@@ -376,7 +376,7 @@ class Dispatcher:
         run._told = True
         run._offset = self.planner.offset
         job._last = run if self.bus.wants_outcome else remember(job, run)
-        if run._status is Status.SUCCEEDED:
+        if run._status is SUCCEEDED:
             if job._spec.expect_within is not None:
                 self._on_success(job)
         elif run._error is not None:

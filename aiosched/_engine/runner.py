@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiosched._engine.attempts import TimedOut, held_work
 from aiosched._engine.bus import Bus
 from aiosched._engine.current import set_current
+from aiosched._engine.outcome import SUCCEEDED
 from aiosched._engine.timepiece import Timepiece
 from aiosched.errors import LockLost
 from aiosched.gates.lock import Postponed
@@ -73,7 +74,7 @@ class Runner:
                 if goes_on:
                     raise
             else:
-                run._status = Status.SUCCEEDED
+                run._status = SUCCEEDED
                 run._ended = self._time.monotonic()
                 if run._holds is not None:
                     await self._keep_slots(run)
@@ -116,7 +117,7 @@ class Runner:
                     self._refuse(run, refusal)
                     return None
             await self.conduct(run, gated=True)
-            if run._lock_lost and run._status is Status.SUCCEEDED:
+            if run._lock_lost and run._status is SUCCEEDED:
                 _end_lost(run, None)  # it paid no heed to its cancellation
         finally:
             await _leave(entered, run)
