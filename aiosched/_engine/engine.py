@@ -362,9 +362,18 @@ class Engine:
 
     def _stepped(self, step: int) -> None:
         log.warning("the wall clock stepped by %+.3f s", step / SECOND)
-        self.planner.store_offsets.clear()
+        if self.planner.store_offsets:
+            self.planner.store_offsets.clear()
+            self.spawn(self._wake_anew(), "aiosched step")
         at = from_us(self.planner.wall)
         self.bus.publish(ClockStepped(at=at, seconds=step / SECOND))
+
+    async def _wake_anew(self) -> None:
+        for count, job in enumerate(tuple(self.registry.by_name.values()), 1):
+            self.planner.wake_anew(job)
+            if not count % _SLICE:
+                await asyncio.sleep(0)
+        self.planner.refresh()
 
     async def _make_up(self, job: JobRecord, started_at: int) -> None:
         try:

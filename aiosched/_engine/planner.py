@@ -174,7 +174,15 @@ class Planner:
     def note_early(self, run: Run, wait: float) -> None:
         """Remember what it tells of a store's clock that *run* is due in *wait* seconds by it."""
         measured = self._time.now() - run.due_us + round(wait * SECOND)
-        self.store_offsets[id(run.job._spec.locker)] = max(0, measured)
+        job: JobRecord = run.job
+        self.store_offsets[id(job._spec.locker)] = max(0, measured)
+        self.wake_anew(job)
+        self.arm()
+
+    def wake_anew(self, job: JobRecord) -> None:
+        """Wake for the planned occurrence of *job* by what is known of its store's clock now."""
+        if job._due is not None and job._wheel is self.instants:
+            self.instants.add(job, self.wake_of(job, job._due))
 
     def arm(self) -> None:
         """Set the timer to the earliest moment, unless it is set to an earlier one."""

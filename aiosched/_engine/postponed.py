@@ -51,7 +51,10 @@ class Postponements:
             run._backlog = True  # whoever watches a holder must not be refused when it is its turn
         self._admission.leave(run)
         await self._wait(run, until.wait)
-        return await self._return(run)
+        refusal = await self._return(run)
+        if refusal is not None and until.is_last:
+            return Refusal(until.gate, until.reason, until.error)
+        return refusal
 
     def refuse(self, run: Run, refusal: Refusal) -> bool:
         """Tell a run that is about to return that it may not. Is it one?"""

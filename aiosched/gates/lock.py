@@ -48,9 +48,11 @@ class Postponed(Refusal):
     Attributes:
         wait: Seconds until it asks again; 0 where an older occurrence, granted in its place, has to
             be run first.
+        is_last: It asks once more, and if it cannot even do that, this is why it was refused.
     """
 
     wait: float = 0.0
+    is_last: bool = False
 
 
 class ClaimPolicy(Protocol):
@@ -142,7 +144,9 @@ class LockGate:
         left = self._policy.patience(run)
         if left <= 0:
             return Refusal("lock", "unavailable", error)
-        return Postponed("lock", "unavailable", error, wait=min(left, self._policy.backoff(run)))
+        pause = self._policy.backoff(run)
+        is_last = left <= pause
+        return Postponed("lock", "unavailable", error, wait=min(left, pause), is_last=is_last)
 
 
 class _Passage:
