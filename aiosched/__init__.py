@@ -60,7 +60,7 @@ from aiosched.scheduler import Scheduler
 from aiosched.triggers import Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
 
 if TYPE_CHECKING:
-    from aiosched.lockers import FileLocker, MemoryLocker
+    from aiosched.lockers import FileLocker, MemoryLocker, RedisLocker
 
 __version__ = "0.1.0"
 
@@ -107,6 +107,7 @@ __all__ = [
     "Planned",
     "ProcessExecutor",
     "RandomEvery",
+    "RedisLocker",
     "Refusal",
     "Retry",
     "Run",
@@ -131,7 +132,11 @@ __all__ = [
 ]
 
 # Lockers bring drivers along, so each is imported when it is asked for.
-_LAZY = {"FileLocker": "aiosched.lockers", "MemoryLocker": "aiosched.lockers"}
+_LAZY = {
+    "FileLocker": "aiosched.lockers",
+    "MemoryLocker": "aiosched.lockers",
+    "RedisLocker": "aiosched.lockers",
+}
 
 
 def __getattr__(name: str) -> Any:

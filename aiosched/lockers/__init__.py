@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aiosched.lockers._record import LockRecord
     from aiosched.lockers.file import FileLocker
     from aiosched.lockers.memory import MemoryLocker
+    from aiosched.lockers.redis import RedisLocker
     from aiosched.lockers.urls import locker_from_url
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LockRecord",
     "LostEvent",
     "MemoryLocker",
+    "RedisLocker",
     "locker_from_url",
 ]
 
@@ -27,6 +29,7 @@ _HOMES = {
     "LockRecord": "_record",
     "LostEvent": "_lease",
     "MemoryLocker": "memory",
+    "RedisLocker": "redis",
     "locker_from_url": "urls",
 }
 

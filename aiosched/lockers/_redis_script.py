@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
@@ -53,8 +54,7 @@ class Names:
     @property
     def pattern(self) -> bytes:
         """For `SCAN`: finds every record, and more."""
-        escaped = b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\" else bytes((c,)) for c in self._start)
-        return escaped + b"{key:*}"
+        return re.sub(rb"([*?\[\]\\])", rb"\\\1", self._start) + b"{key:*}"
 
     def key_of(self, record: bytes) -> str | None:
         """Return the key of the record that is called so; None: it is no record."""
@@ -78,8 +78,7 @@ class Operation(NamedTuple):
     read: Callable[[Any, int], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """Yes."""
 
     due: int | None
@@ -94,6 +93,10 @@ class Call:
     operations: tuple[Operation, ...]
     keys: list[bytes]
     arguments: list[Argument]
+
+    def command(self, verb: str, text: str | bytes) -> tuple[Argument, ...]:
+        """Return it as ``EVALSHA`` with the hash of the script, or ``EVAL`` with the script."""
+        return (verb, text, len(self.keys), *self.keys, *self.arguments)
 
     def read(self, reply: Sequence[Any]) -> list[object]:
         """Return the answers; the reply begins with the store's clock."""
@@ -126,7 +129,7 @@ def calls(
 
 def ask(request: Ask) -> Operation:
     """Claim."""
-    return Operation(request.key, ("a", *asked(request)), _Answer(request.claim))
+    return Operation(request.key, ("ask", *asked(request)), _Answer(request.claim))
 
 
 def asked(request: Ask, *, flags: int = 0) -> tuple[Argument, ...]:
@@ -140,17 +143,17 @@ def asked(request: Ask, *, flags: int = 0) -> tuple[Argument, ...]:
 def release(request: Release) -> Operation:
     """Give back."""
     due = "" if request.due is None else request.due
-    return Operation(request.key, ("r", request.attempt, due, int(request.done)), read_bool)
+    return Operation(request.key, ("release", request.attempt, due, int(request.done)), read_bool)
 
 
 def renew(key: str, attempt: str) -> Operation:
     """Prolong the lease."""
-    return Operation(key, ("n", attempt), read_bool)
+    return Operation(key, ("renew", attempt), read_bool)
 
 
 def look(request: Look) -> Operation:
     """Ask for the newest claimed occurrence."""
-    return Operation(request.key, ("l",), read_moment)
+    return Operation(request.key, ("look",), read_moment)
 
 
 def read_bool(raw: Any, now: int) -> object:  # noqa: ARG001 - as all that read
@@ -202,7 +205,9 @@ def refusal(claim: Claim, raw: Any, now: int) -> LockError:  # noqa: PLR0911 - a
             return Superseded(f"the store began to remember at {from_us(raw[1]).isoformat()}")
         case 7:
             wait = raw[1] / SECOND
-            return LockerUnavailable(f"the store lost its memory; it grants nothing for {wait:.1f} s")
+            return LockerUnavailable(
+                f"the store lost its memory; it grants nothing for {wait:.1f} s"
+            )
     return broken(raw) or UnfitStore(f"the script answered {raw!r}")
 
 

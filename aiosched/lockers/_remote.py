@@ -89,6 +89,12 @@ class RemoteLocker(ABC):
         """Why the store could not be asked the last time; None: it could."""
         return self._last_error
 
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds by which the server's clock was ahead of ours the last time, if it tells."""
+        offsets = [getattr(each.store, "clock_offset", None) for each in self._open.values()]
+        return next((each for each in offsets if each is not None), None)
+
     async def open(self) -> None:
         """Get ready on the running loop; counted, so that schedulers may share a locker.
 

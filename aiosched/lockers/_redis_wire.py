@@ -1,0 +1,178 @@
+"""One connection to one Redis: bytes there and back within a time limit, errors told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+try:
+    import redis.asyncio
+    from redis import exceptions
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "Redis needs its driver: pip install 'aiosched-py[redis]'", name=error.name
+    ) from error
+
+from aiosched.errors import LockerUnavailable, UnfitStore
+
+_log = logging.getLogger("aiosched.lockers")
+
+Command = tuple[Any, ...]
+"""Texts, bytes and integers."""
+
+_REFUSED = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.NoPermissionError,
+)
+_PASSING = ("READONLY", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")
+"""What a server answers that cannot be used now and may be later."""
+
+
+class Wire:
+    """A connection of its own, made like those of *pool*, and made anew when it is lost.
+
+    Args:
+        pool: Of the client.
+        limit: Seconds for each exchange, connecting included.
+    """
+
+    def __init__(self, pool: redis.asyncio.ConnectionPool, limit: float) -> None:
+        self.where = address_of(pool)
+        self._pool = pool  # a Sentinel's connections know it weakly
+        self._connection: redis.asyncio.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        self._limit = limit
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers as bytes and integers, errors among them.
+
+        They may be sent twice, where the server was away since the last time.
+
+        Raises:
+            LockerUnavailable: What became of the commands is not known.
+            UnfitStore: The server does not let us in.
+        """
+        try:
+            async with asyncio.timeout(self._limit):
+                return await self._send(commands)
+        except (exceptions.RedisError, OSError, TimeoutError) as error:
+            raise self.explain(error) from error
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        with suppress(exceptions.RedisError, OSError):
+            await self._connection.disconnect(nowait=True)
+
+    def explain(self, error: BaseException) -> LockerUnavailable:
+        """Return what *error* means to who wants a lock."""
+        if isinstance(error, TimeoutError):
+            return LockerUnavailable(f"Redis at {self.where} is silent for {self._limit:g} s")
+        message = f"Redis at {self.where}: {error}"
+        if isinstance(error, exceptions.ResponseError):
+            is_passing = str(error).startswith(_PASSING) or isinstance(error, _TRANSIENT)
+            return (LockerUnavailable if is_passing else UnfitStore)(message)
+        return (UnfitStore if isinstance(error, _REFUSED) else LockerUnavailable)(message)
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        packed = self._pack(commands)
+        if self._connection.is_connected:
+            try:
+                return await self._exchange(packed, len(commands))
+            except exceptions.ConnectionError as error:
+                if isinstance(error, (*_REFUSED, exceptions.BusyLoadingError)):
+                    raise
+        await self._connection.connect()  # type: ignore[no-untyped-call]
+        return await self._exchange(packed, len(commands))
+
+    async def _exchange(self, packed: Iterable[bytes], count: int) -> list[Any]:
+        connection = self._connection
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+            return [await self._read() for _ in range(count)]
+        except BaseException:
+            await connection.disconnect(nowait=True)  # the rest of the answers would be taken for
+            raise  # those to the next commands
+
+    async def _read(self) -> Any:
+        try:
+            return await self._connection.read_response(disable_decoding=True)
+        except exceptions.ResponseError as error:
+            return error
+
+    def _pack(self, commands: Sequence[Command]) -> Iterable[bytes]:
+        if _pack is not None:
+            return map(_pack, commands)
+        packed: Iterable[bytes] = self._connection.pack_commands(commands)
+        return packed
+
+
+def _packer() -> Callable[[Any], Any] | None:
+    try:
+        from hiredis import pack_command  # noqa: PLC0415 - it may be absent
+    except ModuleNotFoundError:
+        return None  # then the driver packs, which takes five times as long
+    return pack_command
+
+
+_pack = _packer()
+
+_TRANSIENT = (
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.OutOfMemoryError,
+)
+
+
+def pool_of(url_or_client: str | Any) -> redis.asyncio.ConnectionPool:
+    """Return what makes connections: of our own without retries, or a client's as they are.
+
+    Raises:
+        TypeError: It is neither a URL nor a client of `redis.asyncio`.
+        ValueError: The URL cannot be right.
+    """
+    if isinstance(url_or_client, str):
+        return _own_pool(url_or_client)
+    if not isinstance(url_or_client, redis.asyncio.Redis):
+        raise TypeError(
+            f"url_or_client must be a URL or a client of redis.asyncio, got {url_or_client!r}"
+        )
+    pool = url_or_client.connection_pool
+    if getattr(pool.connection_kwargs.get("retry"), "_retries", 0):
+        _log.warning(
+            "the client of Redis at %s retries by itself, so that a failure is noticed late; give "
+            "it retry=Retry(NoBackoff(), 0), or give a URL",
+            address_of(pool),
+        )
+    return pool
+
+
+def _own_pool(url: str) -> redis.asyncio.ConnectionPool:
+    try:
+        pool = redis.asyncio.ConnectionPool.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=None,  # each exchange has a limit of its own
+            socket_connect_timeout=None,
+            client_name="aiosched",
+            protocol=2,
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call] # to see that it knows its options
+    except (ValueError, TypeError) as error:
+        shown = url.rpartition("@")[2]
+        raise ValueError(f"the URL of Redis cannot be right: {error}, got {shown!r}") from error
+    return pool
+
+
+def address_of(pool: redis.asyncio.ConnectionPool) -> str:
+    """Return where it leads, without the password."""
+    settings = pool.connection_kwargs
+    where = getattr(pool, "service_name", None) or settings.get("path")
+    if where is None:
+        where = f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+    return f"{where}/{settings.get('db') or 0}"
