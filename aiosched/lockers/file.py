@@ -155,7 +155,8 @@ class FileLocker:
 
     def _new_actor(self, loop: asyncio.AbstractEventLoop) -> Actor:
         opened = self._open = self._open or self._start()
-        actor = Actor(partial(_perform, opened), name="aiosched-file-locker")
+        # A method of ours: while a lock is held, and with it its actor, we live.
+        actor = Actor(partial(self._perform, opened), name="aiosched-file-locker")
         for gone in [each for each in self._actors if each.is_closed()]:
             for release in self._actors.pop(gone).abandon():
                 actor.send(release)
@@ -166,6 +167,9 @@ class FileLocker:
         store = FileStore(self.path, self._timeout, _Weakly(self._lose_all))
         worker = Worker("aiosched-file-locker")
         return _Open(store, worker, weakref.finalize(self, _let_go, store, worker))
+
+    async def _perform(self, opened: _Open, batch: Sequence[Request]) -> list[object]:
+        return await opened.worker.run(partial(opened.store.perform, batch))
 
     async def _read(self, request: Callable[[asyncio.Future[Any]], Request]) -> Any:
         return await self._actor().read(request(asyncio.get_running_loop().create_future()))
@@ -211,10 +215,6 @@ class _Weakly:
     def __call__(self, why: str) -> None:
         if (method := self._method()) is not None:
             method(why)
-
-
-async def _perform(opened: _Open, batch: Sequence[Request]) -> list[object]:
-    return await opened.worker.run(partial(opened.store.perform, batch))
 
 
 def _let_go(store: FileStore, worker: Worker) -> None:

@@ -135,9 +135,7 @@ class Machine(RuleBasedStateMachine):
             return await asyncio.gather(*asked, return_exceptions=True)
 
         granted = []
-        for claim, real, (attempt, answer) in zip(
-            claims, client.run(ask()), expected, strict=True
-        ):
+        for claim, real, (attempt, answer) in zip(claims, client.run(ask()), expected, strict=True):
             self.compare(claim, real, answer)
             if isinstance(answer, Grant):
                 client.attempts.add(attempt)

@@ -285,8 +285,14 @@ CLAIMS = st.builds(
     st.sampled_from([0, 3, 10]),
     st.sampled_from([10, 60]),
     st.sampled_from(
-        [{}, {"exclusive": False}, {"exact": True}, {"redeliver": True}]
-        + [{"exact": True, "redeliver": True}, {"exact": True, "exclusive": False}]
+        [
+            {},
+            {"exclusive": False},
+            {"exact": True},
+            {"redeliver": True},
+            {"exact": True, "redeliver": True},
+            {"exact": True, "exclusive": False},
+        ]
     ),
 )
 STEPS = st.lists(st.tuples(CLAIMS, st.sampled_from(["hold", "done", "undone", "die"])), max_size=30)
