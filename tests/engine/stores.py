@@ -95,14 +95,26 @@ class MinimalLock:
         self._locker.log.append(f"unlock {self._key}")
 
 
+class Holder:
+    """Another replica that holds a lock until it dies: in memory, when its loop is closed."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    async def claim(self, locker: MemoryLocker, claim: Claim) -> ClaimedLock:
+        return await asyncio.to_thread(self._loop.run_until_complete, locker.claim(claim))
+
+    def die(self) -> None:
+        self._loop.close()
+
+
 async def die_holding(locker: MemoryLocker, claim: Claim) -> ClaimedLock:
     """Claim as a replica that dies before it gives the lock back; return what it was granted."""
-
-    async def hold() -> ClaimedLock:
-        return await locker.claim(claim)
-
-    # Its loop is closed when it comes back, which is how a holder in memory dies.
-    return await asyncio.to_thread(asyncio.run, hold())
+    holder = Holder()
+    try:
+        return await holder.claim(locker, claim)
+    finally:
+        holder.die()
 
 
 async def is_free(locker: MemoryLocker, key: str) -> bool:
