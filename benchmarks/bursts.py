@@ -14,6 +14,7 @@ from benchmarks.harness import (
     Scenario,
     Topic,
     frozen,
+    next_instant,
     run_in,
     sleep_until,
 )
@@ -46,37 +47,48 @@ class Probe:
 
 
 class Crowd:
-    """A no-op coroutine function that notes when it has been called by all."""
+    """Many jobs of one no-op coroutine function, which notes when all have called it."""
 
     def __init__(self, size: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.full: asyncio.Future[float] = loop.create_future()
-        left = size
+        self._size = self._left = size
+        self._loop = asyncio.get_running_loop()
+        self._full: asyncio.Future[float] = self._loop.create_future()
 
-        async def tick() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                self.full.set_result(loop.time())
+    async def tick(self) -> None:
+        """Be called."""
+        self._left -= 1
+        if not self._left:
+            self._full.set_result(self._loop.time())
 
-        self.tick = tick
+    async def watch(self, instant: float) -> Figures:
+        """Return how the loop fared from *instant* on, until all had called."""
+        await sleep_until(instant - 0.02)
+        self._left, self._full = self._size, self._loop.create_future()
+        probe = Probe()
+        ended = await self._full
+        await asyncio.sleep(0.01)  # the last of them settle
+        probe.stop()
+        return {
+            "held": probe.held * 1_000,
+            "held cpu": probe.held_cpu * 1_000,
+            "started": ended - instant,
+        }
 
 
-def measure_ours(jobs: int) -> Figures:
+def measure_ours(jobs: int, period: float) -> Figures:
     """Measure anchored intervals that are due at one instant."""
-    return run_in(_ours(jobs))
+    return run_in(_ours(jobs, period))
 
 
-async def _ours(jobs: int) -> Figures:
+async def _ours(jobs: int, period: float) -> Figures:
     crowd = Crowd(jobs)
-    loop = asyncio.get_running_loop()
-    async with Scheduler() as scheduler:
-        wait = jobs * 20e-6 + 0.1
-        instant, anchor = loop.time() + wait, datetime.now(UTC) + timedelta(seconds=wait)
-        for number in range(jobs):
-            scheduler.add(crowd.tick, Every(hours=1, anchor=anchor), name=f"job{number}")
+    scheduler = Scheduler()
+    trigger = Every(timedelta(seconds=period), anchor=datetime(1970, 1, 1, tzinfo=UTC))
+    for number in range(jobs):
+        scheduler.add(crowd.tick, trigger, name=f"job{number}")
+    async with scheduler:
         with frozen():
-            return await _watch(crowd, instant)
+            return await crowd.watch(next_instant(period))
 
 
 def measure_call_later(jobs: int) -> Figures:
@@ -92,20 +104,7 @@ async def _call_later(jobs: int) -> Figures:
     for _ in range(jobs):
         loop.call_at(instant, make)
     with frozen():
-        return await _watch(crowd, instant)
-
-
-async def _watch(crowd: Crowd, instant: float) -> Figures:
-    await sleep_until(instant - 0.02)
-    probe = Probe()
-    ended = await crowd.full
-    await asyncio.sleep(0.01)  # the last of them settle
-    probe.stop()
-    return {
-        "held": probe.held * 1_000,
-        "held cpu": probe.held_cpu * 1_000,
-        "started": ended - instant,
-    }
+        return await crowd.watch(instant)
 
 
 _NEED = "100,000 due at one instant: "
@@ -115,9 +114,9 @@ TOPIC = Topic(
         Scenario(
             "burst",
             measure_ours,
-            full={"jobs": 100_000},
-            quick={"jobs": 100_000},
-            tiny={"jobs": 5},
+            full={"jobs": 100_000, "period": 3},
+            quick={"jobs": 100_000, "period": 3},
+            tiny={"jobs": 5, "period": 0.1},
         ),
         Scenario(
             "burst-call-later",

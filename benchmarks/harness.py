@@ -13,14 +13,16 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Figures = dict[str, float]
 Mode = Literal["tiny", "quick", "full"]
+T = TypeVar("T")
 
 MICRO = 1e6
 ROOT = Path(__file__).parents[1]
 _BATCH = 1_000
+_PATIENCE = 300
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def _measure_apart(scenario: Scenario, mode: Mode) -> Figures:
     command = [sys.executable, "-m", "benchmarks", "--scenario", scenario.name]
     if mode == "quick":
         command.append("--quick")
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=_PATIENCE
+    )
     print(f"{time.perf_counter() - began:6.1f} s  {scenario.name}", file=sys.stderr)
     figures: Figures = json.loads(done.stdout)
     return figures
@@ -131,7 +135,7 @@ class Ticks:
         self.count = lambda: runs
 
 
-def run_in(work: Coroutine[Any, Any, Figures], *, uvloop: bool = False) -> Figures:
+def run_in(work: Coroutine[Any, Any, T], *, uvloop: bool = False) -> T:
     """Run *work* in a fresh loop."""
     with asyncio.Runner(loop_factory=_new_uvloop if uvloop else None) as runner:
         return runner.run(work)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ from benchmarks.harness import MICRO, Figures, Line, Scenario, Topic, each_us
 
 _ZONE = "Europe/Berlin"
 _START = datetime(2026, 3, 1, tzinfo=UTC)
+_END = datetime(2046, 3, 1, tzinfo=UTC)
 _EXPRESSIONS = {
     "minute": ("* * * * *", "*/5 * * * *", "7-59/15 * * * *"),
     "hour": ("0 * * * *", "30 */2 * * *", "15 9 * * *"),
@@ -23,18 +24,44 @@ _EXPRESSIONS = {
 
 
 def measure_ours(steps: int) -> Figures:
-    """Follow each expression, and ask it at random; the dearest of a kind counts."""
+    """Ask each expression for moment after moment, and at random; the dearest of a kind counts."""
     figures: Figures = {}
     for kind, expressions in _EXPRESSIONS.items():
         triggers = [Cron(each, tz=_ZONE) for each in expressions]
-        figures[kind] = max(_follow(trigger.next_after, steps) for trigger in triggers)
-        figures[f"{kind} at random"] = max(_ask(trigger, steps) for trigger in triggers)
-    again = [lambda: Cron("*/5 * * * *", tz=_ZONE)] * steps
+        figures[kind] = max(_ask(each, _row(each, steps)) for each in triggers)
+        figures[f"{kind} at random"] = max(_ask(each, _dice(steps)) for each in triggers)
+    every = Every(seconds=90, anchor=_START)
     return {
         **figures,
-        "made again": each_us(again),
-        "every": _follow(Every(seconds=90, anchor=_START).next_after, steps),
+        "made again": each_us([lambda: Cron("*/5 * * * *", tz=_ZONE)] * steps),
+        "every": _ask(every, _row(every, steps)),
     }
+
+
+def _row(trigger: Cron | Every, steps: int) -> list[datetime]:
+    """Return moments that follow each other; from the start again when 20 years are over."""
+    row: list[Any] = []
+    while len(row) < steps:
+        row.append(_START.astimezone(ZoneInfo(_ZONE)))
+        while len(row) < steps and (found := trigger.next_after(row[-1])) < _END:
+            row.append(found)
+    return row
+
+
+def _dice(steps: int) -> list[datetime]:
+    dice = random.Random(0)
+    return [_START + dice.random() * (_END - _START) for _ in range(steps)]
+
+
+def _ask(trigger: Cron | Every, moments: list[datetime]) -> float:
+    """Return microseconds for one of *moments*, when all have been asked for once before."""
+    next_after = trigger.next_after
+    for moment in moments:
+        next_after(moment)
+    began = time.process_time()
+    for moment in moments:
+        next_after(moment)
+    return (time.process_time() - began) / len(moments) * MICRO
 
 
 def measure_croniter(steps: int) -> Figures:
@@ -58,32 +85,6 @@ def _dearest(follow: Callable[[str], Callable[[], object]], steps: int) -> Figur
         kind: max(each_us([follow(each)] * steps) for each in expressions)
         for kind, expressions in _EXPRESSIONS.items()
     }
-
-
-def _follow(next_after: Callable[[datetime], datetime | None], steps: int) -> float:
-    """Return microseconds a step. It starts again every 20 years, as years have an end."""
-    zone = ZoneInfo(_ZONE)
-    start = _START.astimezone(zone)
-    end = start + timedelta(days=20 * 365)
-    moment: Any = start
-    began = time.process_time()
-    for _ in range(steps):
-        moment = next_after(moment)
-        if moment > end:
-            moment = start
-    return (time.process_time() - began) / steps * MICRO
-
-
-def _ask(trigger: Cron, steps: int) -> float:
-    return each_us(_askings(trigger, steps))
-
-
-def _askings(trigger: Cron, steps: int) -> Iterable[Callable[[], object]]:
-    dice = random.Random(0)
-    zone = ZoneInfo(_ZONE)
-    for _ in range(steps):
-        moment = (_START + timedelta(seconds=dice.uniform(0, 20 * 365 * 86_400))).astimezone(zone)
-        yield lambda at=moment: trigger.next_after(at)
 
 
 def _lines(kind: str, first: float) -> tuple[Line, ...]:
