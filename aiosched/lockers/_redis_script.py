@@ -18,7 +18,14 @@ from aiosched.model import Claim
 from aiosched.moments import from_us
 
 SCRIPT = files(__package__).joinpath("_redis.lua").read_bytes()
-SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
+
+
+def sha_of(source: bytes) -> str:
+    """Return the name by which Redis knows a script that it has seen."""
+    return sha1(source, usedforsecurity=False).hexdigest()
+
+
+SHA = sha_of(SCRIPT)
 
 CHUNK = 200
 """Requests that one call answers: no more than about a millisecond of the server's time."""

@@ -160,8 +160,7 @@ class RedisStore:
         Raises:
             LockerUnavailable: The store could not be asked.
         """
-        (time_,) = await self._checked([("TIME",)])
-        now = int(time_[0]) * SECOND + int(time_[1])
+        now = await self._now()
         found: dict[str, LockRecord] = {}
         async for names in self._scan():
             for name, value in zip(
@@ -171,6 +170,10 @@ class RedisStore:
                 if key is not None and record:
                     found[key] = describe(key, record, busy=record.owner is not None)
         return [found[key] for key in sorted(found)]
+
+    async def _now(self) -> int:
+        ((seconds, micros),) = await self._checked([("TIME",)])
+        return int(seconds) * SECOND + int(micros)
 
     async def _scan(self) -> AsyncIterator[list[bytes]]:
         cursor: bytes | int = 0
