@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aiosched")
 _LONGEST_WAIT = 5.0
+_STOPPED = frozenset({JobState.PAUSED, JobState.REMOVED})
 
 
 def wants_it(job: JobRecord) -> bool:
@@ -87,8 +88,8 @@ def _newest(job: JobRecord, after: int, until: int) -> int | None:
 
 
 async def _run(job: JobRecord, due: int, cause: Cause, dispatcher: Dispatcher) -> None:
-    if job._state is not JobState.SCHEDULED:
-        return  # paused, finished or removed meanwhile
+    if job._state in _STOPPED or job._is_spent:
+        return  # a finished job may have had its last occurrences while nobody ran them
     ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     dispatcher.fire(job, due, cause, backlog=True, waiter=ended)
     await ended

@@ -168,13 +168,12 @@ class Engine:
     def _plan_first(self, job: JobRecord) -> None:
         if job._due is None:
             self.registry.begin(job)
-        if job._state is JobState.FINISHED:
+        if job._is_spent or (job._pause_until or 0) > self.planner.wall:
             return
-        paused_until = job._pause_until or 0
-        if job._spec.run_on_start and paused_until <= self.planner.wall:
+        if job._spec.run_on_start:
             self.dispatcher.fire(job, self.planner.wall, Cause.START)
             if job._spec.from_completion and job._runs:
-                self.planner.unplan(job)  # the interval counts from the end of this run
+                self.planner.unplan(job)  # the interval counts from the end
         if catchup.wants_it(job):
             self.spawn(self._make_up(job, self.planner.wall), f"{job.name} (catch-up)")
 
