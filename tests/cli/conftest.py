@@ -13,6 +13,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+# A shell without a terminal lets what runs in the background ignore SIGINT; here it is wanted.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from aiosched.cli import main
+main()
+"""
+
 WriteModule = Callable[..., str]
 
 
@@ -52,7 +60,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[...,
 
     def run(*arguments: str) -> Process:
         process = subprocess.Popen(
-            [sys.executable, "-m", "aiosched.cli", *arguments],
+            [sys.executable, "-c", COMMAND, *arguments],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,
