@@ -61,8 +61,8 @@ def ledger():
 def replica(virtual_time, locker):
     """Make a scheduler of the fleet with the one job."""
 
-    def make(ledger, **options):
-        scheduler = Scheduler(clock=virtual_time, locker=locker)
+    def make(ledger, clock=virtual_time, **options):
+        scheduler = Scheduler(clock=clock, locker=locker)
         options = {"delivery": "at_least_once", **options}
         scheduler.add(ledger, HOURLY, name="hourly", **options)
         return scheduler
@@ -102,10 +102,10 @@ async def test_an_occurrence_whose_holder_died_is_run_before_the_next_one(
 async def test_a_replica_that_waits_takes_over_when_the_holder_dies_however_rare_the_job(
     virtual_time, locker, ledger, replica, holder
 ):
-    scheduler = replica(ledger, start_at=at(HOUR))
+    slow = virtual_time.skewed(-1)  # so that another replica is sooner
+    scheduler = replica(ledger, clock=slow, start_at=at(HOUR))
     await scheduler.start()
-    await asyncio.sleep(HOUR - 1)
-    virtual_time.step(1)
+    await asyncio.sleep(HOUR + 0.5)
     await holder.claim(locker, redeliver(HOUR))
     await asyncio.sleep(30)
     assert ledger.lines == []
@@ -426,12 +426,10 @@ async def test_a_replica_whose_watch_meets_an_outage_goes_on_watching(virtual_ti
     trouble = False
     locker = Told(lambda _: LockerUnavailable("away") if trouble else None)
     locker.use_clock(virtual_time)
-    scheduler = Scheduler(clock=virtual_time, locker=locker)
-    scheduler.add(ledger, HOURLY, name="hourly", delivery="at_least_once")
+    scheduler = Scheduler(clock=virtual_time.skewed(-1), locker=locker)
+    scheduler.add(ledger, HOURLY, name="hourly", delivery="at_least_once", start_at=at(HOUR))
     async with scheduler:
-        virtual_time.step(HOUR - 1)
-        await asyncio.sleep(0.5)
-        virtual_time.step(0.5)
+        await asyncio.sleep(HOUR + 0.5)
         await holder.claim(locker.memory, redeliver(HOUR))
         await asyncio.sleep(10)
         trouble = True
