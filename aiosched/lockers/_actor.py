@@ -89,8 +89,7 @@ class Actor:
 
     async def give_back(self, lock: HeldLock, /, *, done: bool) -> bool:
         """Release *lock*; was it still held? It is out of the held ones before this waits."""
-        if self._held.pop(lock.id, None) is None:
-            return False
+        self._held.pop(lock.id, None)
         answer: asyncio.Future[object] = self._loop.create_future()
         self._put(Release.of(lock, done=done, future=answer))
         return await answer is True  # an error is no yes, and is not this caller's to handle

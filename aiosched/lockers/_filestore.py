@@ -108,7 +108,7 @@ class FileStore:
 
     def _ready(self) -> tuple[sqlite3.Connection, OwnerFile]:
         if self._owner is not None and not self._is_in_place(self._owner):
-            self._lose()
+            self._lose(self._owner)
         if self._owner is None:
             self._make_directory()
             sweep(self._directory)
@@ -125,13 +125,12 @@ class FileStore:
             return False
         return self._connection is None or self._log_inode == inode_at(self._write_log)
 
-    def _lose(self) -> None:
+    def _lose(self, owner: OwnerFile) -> None:
         why = f"{self._directory} or our file in it was removed"
         self._disconnect()
-        owner, self._owner, self._inode = self._owner, None, None
-        if owner is not None:
-            with suppress(OSError):
-                owner.close()
+        self._owner = self._inode = None
+        with suppress(OSError):
+            owner.close()
         self._on_lost(why)
         _log.error("%s; all locks held through it are lost", why)
         raise LockerUnavailable(why)
@@ -198,11 +197,16 @@ class _Transaction:
         self._living: dict[str, bool] = {home: True}
         self._rows: dict[str, Row] = {}
         self._changed: dict[str, Row] = {}
+        self._are_given_back = False
 
     def answer(self, batch: Sequence[Request]) -> list[object]:
         """Return the answers, one request after the other."""
-        keyed = (each.key for each in batch if isinstance(each, (Ask, Release, Look)))
-        self._rows = _sqlite.read(self._connection, dict.fromkeys(keyed))
+        # What is given back goes first: so nobody of one turn meets a lock that was just unlocked.
+        releases = [each for each in batch if isinstance(each, Release)]
+        self._are_given_back = bool(releases) and _sqlite.give_back(self._connection, releases)
+        to_read = (Ask, Look) if self._are_given_back else (Ask, Look, Release)
+        keys = dict.fromkeys(each.key for each in batch if isinstance(each, to_read))
+        self._rows = _sqlite.read(self._connection, keys)
         answers = [self._answer_one(request) for request in batch]
         _sqlite.write(self._connection, self._changed)
         return answers
@@ -219,7 +223,7 @@ class _Transaction:
             case Ask():
                 return self._claim(request)
             case Release():
-                return self._release(request)
+                return self._are_given_back or self._release(request)
             case Look():
                 row = self._rows.get(request.key, _UNKNOWN)
                 return _record.last_claimed(row.record, self.now, busy=self._is_busy(row))

@@ -18,6 +18,10 @@ from typing import Any, NamedTuple
 
 from aiosched.errors import UnfitStore
 from aiosched.lockers._record import Grant, Record
+from aiosched.lockers._requests import Release
+
+OLDEST = (3, 33)
+"""The first SQLite with `UPDATE … FROM`."""
 
 APPLICATION = 0x61534C6B  # "aSLk"
 FORMAT = 1
@@ -37,6 +41,12 @@ _SCHEMA = (
 )
 _LARGEST_CHUNK = 256
 _SELECT = f"SELECT json_group_array(json_array({', '.join(_COLUMNS)})) FROM record"  # noqa: S608 - names of ours
+_GIVE_BACK = """
+    UPDATE record SET owner = NULL, home = NULL, open_due =
+        CASE WHEN given.column4 AND open_due = given.column3 THEN NULL ELSE open_due END
+    FROM (VALUES {places}) AS given
+    WHERE record.key = given.column1 AND record.owner = given.column2
+"""
 _ROW = f"({', '.join('?' * len(_COLUMNS))})"
 _FIRST_PAUSE = 0.0002
 _LONGEST_PAUSE = 0.005
@@ -135,6 +145,23 @@ def write(connection: sqlite3.Connection, rows: dict[str, Row]) -> None:
         places = ", ".join([_ROW] * len(chunk))
         statement = f"INSERT OR REPLACE INTO record VALUES {places}"  # noqa: S608 - only marks
         connection.execute(statement, list(chain.from_iterable(chunk)))
+
+
+def give_back(connection: sqlite3.Connection, releases: Sequence[Release]) -> bool:
+    """Write all *releases* at once, without reading; False, and nothing is written, if one fails.
+
+    It is `_record.release` in SQL: an attempt owns a record, or its release does nothing.
+    """
+    connection.execute("SAVEPOINT give_back")
+    flat = [(spelled(each.key), each.attempt, each.due, each.done) for each in releases]
+    count = 0
+    for chunk in _chunks(flat):
+        statement = _GIVE_BACK.format(places=", ".join(["(?, ?, ?, ?)"] * len(chunk)))
+        count += connection.execute(statement, list(chain.from_iterable(chunk))).rowcount
+    if count < len(flat):
+        connection.execute("ROLLBACK TO give_back")
+    connection.execute("RELEASE give_back")
+    return count == len(flat)
 
 
 def read_expired(connection: sqlite3.Connection, now: int, most: int) -> dict[str, Row]:

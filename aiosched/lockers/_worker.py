@@ -89,12 +89,8 @@ def _call(function: Callable[[], object], loop: asyncio.AbstractEventLoop, futur
     except BaseException as raised:  # noqa: BLE001 - raised again where it is awaited
         error = raised
     with suppress(RuntimeError):  # the loop is closed, so that nobody waits
-        loop.call_soon_threadsafe(_resolve, future, (result, error))
-
-
-def _resolve(future: asyncio.Future[Any], outcome: object) -> None:
-    if not future.done():
-        future.set_result(outcome)
+        # Nobody cancels it: `asyncio.wait` leaves what it waited for alone.
+        loop.call_soon_threadsafe(future.set_result, (result, error))
 
 
 async def _seen_through(future: asyncio.Future[T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from aiosched.lockers._lease import HeldLock
 from aiosched.lockers._owner import HAS_FLOCK
 from aiosched.lockers._record import LockRecord
 from aiosched.lockers._requests import Look, Ping, Request, Survey
+from aiosched.lockers._sqlite import OLDEST
 from aiosched.lockers._worker import Worker
 from aiosched.model import Claim
 
@@ -46,12 +48,16 @@ class FileLocker:
 
     Raises:
         ValueError: *path* is an existing file.
-        NotImplementedError: This system has no `flock` (Windows).
+        NotImplementedError: This system has no `flock` (Windows), or an SQLite before 3.33.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: Duration = 5.0) -> None:
         if not HAS_FLOCK:
             raise NotImplementedError("FileLocker needs flock, which this system does not have")
+        if sqlite3.sqlite_version_info < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            found = sqlite3.sqlite_version
+            raise NotImplementedError(f"FileLocker needs SQLite {oldest}, this is {found}")
         self.path: Path = Path(os.path.abspath(path))  # noqa: PTH100 - as it is now, links unresolved
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"path must be a directory, and {str(self.path)!r} is a file")

@@ -72,15 +72,15 @@ class SurvivalTests(LockerSuite):
     async def test_a_cancelled_unlock_unlocks_and_completes(self, moment: Moment) -> None:
         async with self.clients(2) as (ours, theirs):
             base = await self.ago(10)
-            for at in count():
+            at, reached = -1, True
+            while reached:
+                at += 1
                 claim = Claim(a_key(), base, redeliver=True)
                 lock = await ours.claim(claim)
                 reached, _ = await interrupt(lock.unlock(), at, moment)
                 assert await lock.unlock() is False
                 await (await self.freed(theirs, Claim(claim.key))).unlock()
                 await refused(theirs, claim, AlreadyRan)
-                if not reached:
-                    break
 
     async def test_a_cancelled_claim_does_not_disturb_its_neighbours(self) -> None:
         async with self.client() as locker:
@@ -169,11 +169,11 @@ class SurvivalTests(LockerSuite):
         moment: Moment,
         verify: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        for at in count():
+        at, reached = -1, True
+        while reached:
+            at += 1
             for _ in range(ROUNDS):
                 reached, lock = await interrupt(ask(), at, moment)
                 if lock is not None:
                     await lock.unlock(done=False)
                 await verify()
-            if not reached:
-                return

@@ -200,6 +200,20 @@ async def test_a_caller_that_is_closed_from_outside_holds_nothing(store, actor):
     assert store.held == {}
 
 
+def test_a_caller_that_outlives_its_loop_is_closed_in_peace():
+    async def start():
+        return Actor(Store().perform, name="test-actor")
+
+    loop = asyncio.new_event_loop()
+    actor = loop.run_until_complete(start())
+    coroutine = actor.claim(Claim("key"))
+    coroutine.send(None)
+    actor._queue.clear()
+    loop.run_until_complete(turns(3))
+    loop.close()
+    coroutine.close()
+
+
 async def test_a_grant_without_mutex_is_nothing_to_give_back(store, actor):
     store.gate = asyncio.Event()
     task = asyncio.ensure_future(actor.claim(Claim("key", exclusive=False)))

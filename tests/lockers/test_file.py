@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 
 from aiosched.durations import SECOND
 from aiosched.errors import AlreadyRan, LockerUnavailable, LockHeld, LockLost
-from aiosched.lockers import FileLocker, _filestore
+from aiosched.lockers import FileLocker, _filestore, _sqlite
 from aiosched.lockers import file as file_module
+from aiosched.lockers._requests import Ask, Release, Survey
 from aiosched.model import Claim
 from aiosched.moments import from_us
 from aiosched.testing import VirtualLoop
@@ -309,6 +311,36 @@ def test_the_interpreter_leaves_although_nobody_closed(path):
     assert [each.name for each in path.iterdir()] == ["locks.sqlite3"]
 
 
+async def test_one_that_never_asked_is_dropped_without_a_thread(path):
+    locker = FileLocker(path)
+    coroutine = locker.lock("key")
+    coroutine.send(None)
+    coroutine.close()
+    for _ in range(3):
+        await asyncio.sleep(0)  # its actor finds nothing left to ask
+    gone = weakref.ref(locker)
+    del locker, coroutine
+    gc.collect()
+    assert gone() is None
+    assert threads() == []
+    assert not path.exists()
+
+
+async def test_a_loss_that_nobody_is_left_to_hear_of_is_no_error(path):
+    locker = FileLocker(path)
+    tell = file_module._Weakly(locker._lose_all)
+    tell("of nothing")
+    del locker
+    gc.collect()
+    tell("nobody")
+
+
+def test_an_old_sqlite_is_refused(path, monkeypatch):
+    monkeypatch.setattr(file_module, "OLDEST", (99, 1))
+    with pytest.raises(NotImplementedError, match=r"needs SQLite 99.1, this is 3\."):
+        FileLocker(path)
+
+
 # ── what it stores ────────────────────────────────────────────────────────────────────────────
 
 
@@ -378,6 +410,68 @@ async def test_a_forgotten_exact_set_leaves_no_rows(path, host_clock):
     await (await locker.claim(Claim("key", from_us(host_clock[0])))).unlock()
     assert rows(path, "SELECT * FROM occurrence") == []
     await locker.aclose()
+
+
+@pytest.fixture
+def store(path):
+    store = _filestore.FileStore(path, 1.0, print)
+    yield store
+    store.close()
+
+
+def asks(*keys):
+    return [Ask(Claim(key, from_us(_filestore.host_now())), f"attempt {key}", None) for key in keys]
+
+
+def released(ask, **options):
+    return Release(ask.key, ask.attempt, ask.claim.due_us, **options)
+
+
+@pytest.mark.parametrize("stranger", [None, "unknown", "b"])
+def test_releases_are_answered_one_by_one_also_where_one_of_them_fails(store, stranger):
+    a, b = asks("a", "b")
+    store.perform([a, b])
+    batch = [released(a, done=True), released(b, done=False)]
+    if stranger is not None:
+        batch.insert(1, Release(stranger, "attempt of another"))
+    assert store.perform(batch) == ([True, True] if stranger is None else [True, False, True])
+    shown = store.perform([Survey()])[0]
+    assert [(each.key, each.held, each.uncompleted) for each in shown] == [
+        ("a", False, None),
+        ("b", False, b.claim.due_at),
+    ]
+
+
+def test_completing_another_occurrence_leaves_the_open_one(store):
+    (ask,) = asks("key")
+    store.perform([ask])
+    older = Release("key", ask.attempt, ask.claim.due_us - 1, done=True)
+    assert store.perform([older]) == [True]
+    assert store.perform([Survey()])[0][0].uncompleted == ask.claim.due_at
+
+
+def test_what_is_given_back_is_free_for_all_of_the_same_batch(store):
+    (ask,) = asks("key")
+    store.perform([ask])
+    again = Ask(Claim("key"), "another attempt", None)
+    granted, unlocked = store.perform([again, released(ask, done=True)])
+    assert (granted.record.owner, unlocked) == ("another attempt", True)
+
+
+def test_a_store_that_two_make_at_once_is_made_once(path, monkeypatch):
+    path.mkdir()
+    transaction, begun = _sqlite._transaction, []
+
+    def begin(connection, kind):
+        begun.append(kind)
+        if begun == ["DEFERRED", "IMMEDIATE"]:  # we have looked, and another is quicker
+            _sqlite.open_file(path / "locks.sqlite3", 1.0).close()
+        return transaction(connection, kind)
+
+    monkeypatch.setattr(_sqlite, "_transaction", begin)
+    _sqlite.open_file(path / "locks.sqlite3", 1.0).close()
+    assert begun == ["DEFERRED", "IMMEDIATE", "DEFERRED", "IMMEDIATE"]
+    assert rows(path, "SELECT count(*) FROM record") == [(0,)]
 
 
 async def test_claims_of_one_loop_turn_are_one_transaction(path, monkeypatch):

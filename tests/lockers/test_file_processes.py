@@ -333,3 +333,38 @@ def test_the_store_that_a_child_inherited_is_closed(locker, loop):
             return [str(error).endswith("was closed"), store._connection is None]
 
     assert in_child(child) == [True, True]
+
+
+async def test_what_a_child_does_first_is_to_hold_nothing(path):
+    """In this process, what `os.fork` has every child do: to be seen, and measured."""
+    locker = FileLocker(path)
+    lock = await locker.lock("key")
+    opened = locker._open
+    for thing in (locker, opened.store):
+        thing.before_fork()
+    for thing in (locker, opened.store):
+        thing.after_fork_in_child()
+    assert (locker._users, locker._open, locker._actors) == (0, None, {})
+    with pytest.raises(LockLost):
+        lock.check()
+    assert not lock.lost._callbacks
+    opened.worker.stop(5)
+    async with await locker.lock("key"):  # its owner is as good as dead
+        pass
+    await locker.aclose()
+
+
+def test_a_locker_that_was_never_open_is_forked_as_it_is(path):
+    locker = FileLocker(path)
+    assert "HeldLock" in in_child(lambda: outcome(locker.lock("key")))
+    locker.before_fork()
+    locker.after_fork_in_child()
+    assert locker._open is None
+
+
+def test_a_store_that_was_never_used_closes(path):
+    store = _filestore.FileStore(path, 1.0, print)
+    store.before_fork()
+    store.after_fork_in_child()
+    store.close()
+    assert not path.exists()
