@@ -60,7 +60,7 @@ from aiosched.scheduler import Scheduler
 from aiosched.triggers import Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
 
 if TYPE_CHECKING:
-    from aiosched.lockers import FileLocker, MemoryLocker, RedisLocker
+    from aiosched.lockers import FileLocker, MemoryLocker, RedisLocker, RedlockLocker
 
 __version__ = "0.1.0"
 
@@ -108,6 +108,7 @@ __all__ = [
     "ProcessExecutor",
     "RandomEvery",
     "RedisLocker",
+    "RedlockLocker",
     "Refusal",
     "Retry",
     "Run",
@@ -136,6 +137,7 @@ _LAZY = {
     "FileLocker": "aiosched.lockers",
     "MemoryLocker": "aiosched.lockers",
     "RedisLocker": "aiosched.lockers",
+    "RedlockLocker": "aiosched.lockers",
 }
 
 

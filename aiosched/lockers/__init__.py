@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aiosched.lockers.file import FileLocker
     from aiosched.lockers.memory import MemoryLocker
     from aiosched.lockers.redis import RedisLocker
+    from aiosched.lockers.redlock import RedlockLocker
     from aiosched.lockers.urls import locker_from_url
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LostEvent",
     "MemoryLocker",
     "RedisLocker",
+    "RedlockLocker",
     "locker_from_url",
 ]
 
@@ -30,6 +32,7 @@ _HOMES = {
     "LostEvent": "_lease",
     "MemoryLocker": "memory",
     "RedisLocker": "redis",
+    "RedlockLocker": "redlock",
     "locker_from_url": "urls",
 }
 

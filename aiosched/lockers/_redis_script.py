@@ -30,12 +30,14 @@ SHA = sha_of(SCRIPT)
 CHUNK = 200
 """Requests that one call answers: no more than about a millisecond of the server's time."""
 
-_GRANTED, _EARLY, _LATE, _RAN, _SUPERSEDED, _HELD, _LOST, _RECOVERING, _BROKEN = range(9)
+GRANTED, EARLY, LATE, RAN, SUPERSEDED, HELD, LOST, RECOVERING, BROKEN = range(9)
 _SAME_OCCURRENCE, _BEHIND_REDELIVERY = 1, 2
 
 EXCLUSIVE, EXACT, REDELIVER, TENTATIVE = 1, 2, 4, 8
 
 Argument = str | bytes | int
+Reader = Callable[[Any, int], object]
+"""Makes an answer of the raw one and the store's clock."""
 
 
 class Names:
@@ -82,7 +84,7 @@ class Operation(NamedTuple):
 
     key: str
     arguments: tuple[Argument, ...]
-    read: Callable[[Any, int], object]
+    read: Reader
 
 
 class Granted(NamedTuple):
@@ -136,11 +138,27 @@ def calls(
 
 def ask(request: Ask) -> Operation:
     """Claim."""
-    return Operation(request.key, ("ask", *asked(request)), _Answer(request.claim))
+    return Operation(request.key, ("ask", *_asked(request)), _Answer(request.claim))
 
 
-def asked(request: Ask, *, flags: int = 0) -> tuple[Argument, ...]:
-    """Return what a claim depends on."""
+def ask_tentatively(request: Ask, read: Reader) -> Operation:
+    """Claim, so that it can be undone or settled."""
+    return Operation(request.key, ("ask", *_asked(request, TENTATIVE)), read)
+
+
+def settle(request: Ask, granted: Granted) -> Operation:
+    """Have what was granted be what most stores have granted. True: it was granted here."""
+    due = "" if granted.due is None else granted.due
+    decided = (due, granted.attempt, granted.fence)
+    return Operation(request.key, ("settle", *_asked(request, TENTATIVE), *decided), read_bool)
+
+
+def undo(request: Ask) -> Operation:
+    """Have it be as if it had not been granted, if it was. True: it was."""
+    return Operation(request.key, ("undo", request.attempt), read_bool)
+
+
+def _asked(request: Ask, flags: int = 0) -> tuple[Argument, ...]:
     claim = request.claim
     flags |= EXCLUSIVE * claim.exclusive | EXACT * claim.exact | REDELIVER * claim.redeliver
     due = "" if claim.due_us is None else claim.due_us
@@ -175,7 +193,7 @@ def read_moment(raw: Any, now: int) -> object:  # noqa: ARG001
 
 def broken(raw: Any) -> LockError | None:
     """Return why the script could not answer, if it could not."""
-    if isinstance(raw, list) and raw[0] == _BROKEN:
+    if isinstance(raw, list) and raw[0] == BROKEN:
         return UnfitStore(f"a key of ours cannot be used: {_text(raw[1])}")
     return None
 
@@ -189,39 +207,47 @@ class _Answer:
         self._claim = claim
 
     def __call__(self, raw: Any, now: int) -> object:
-        if raw[0] == _GRANTED:
+        if raw[0] == GRANTED:
             return Granted(raw[1], raw[2], raw[3])
         return refusal(self._claim, raw, now)
 
 
-def refusal(claim: Claim, raw: Any, now: int) -> LockError:  # noqa: PLR0911 - a table
+def refusal(claim: Claim, raw: Any, now: int) -> LockError:
     """Return what the script's no means."""
-    due = claim.due_us or 0
-    match raw[0]:
-        case 1:
-            return _refusals.too_early(claim, due, now)
-        case 2:
-            return _refusals.too_late(claim, due, now)
-        case 3:
-            return _refusals.already_ran(claim)
-        case 4:
-            return _refusals.superseded(claim, raw[1])
-        case 5:
-            return _held(claim, raw[1] / SECOND, raw[2])
-        case 6:
-            return Superseded(f"the store began to remember at {from_us(raw[1]).isoformat()}")
-        case 7:
-            wait = raw[1] / SECOND
-            return LockerUnavailable(
-                f"the store lost its memory; it grants nothing for {wait:.1f} s"
-            )
+    read = _REFUSALS.get(raw[0])
+    if read is not None:
+        return read(claim, raw, now)
     return broken(raw) or UnfitStore(f"the script answered {raw!r}")
 
 
-def _held(claim: Claim, remaining: float, kind: int) -> LockError:
+def _held(claim: Claim, raw: Any) -> LockError:
+    remaining, kind = raw[1] / SECOND, raw[2]
     if kind == _SAME_OCCURRENCE:
         return _refusals.uncompleted(claim, remaining)
     return _refusals.held(claim, remaining, behind_redelivery=kind == _BEHIND_REDELIVERY)
+
+
+def _lost(raw: Any) -> LockError:
+    since = from_us(raw[1]).isoformat()
+    return Superseded(
+        f"what was due before {since}, when the store lost its memory, is not granted"
+    )
+
+
+def _recovering(raw: Any) -> LockError:
+    wait = raw[1] / SECOND
+    return LockerUnavailable(f"the store lost its memory and grants nothing for {wait:.1f} s")
+
+
+_REFUSALS: dict[int, Callable[[Claim, Any, int], LockError]] = {
+    EARLY: lambda claim, _, now: _refusals.too_early(claim, claim.due_us or 0, now),
+    LATE: lambda claim, _, now: _refusals.too_late(claim, claim.due_us or 0, now),
+    RAN: lambda claim, _raw, _now: _refusals.already_ran(claim),
+    SUPERSEDED: lambda claim, raw, _: _refusals.superseded(claim, raw[1]),
+    HELD: lambda claim, raw, _: _held(claim, raw),
+    LOST: lambda _claim, raw, _now: _lost(raw),
+    RECOVERING: lambda _claim, raw, _now: _recovering(raw),
+}
 
 
 def _text(raw: object) -> str:

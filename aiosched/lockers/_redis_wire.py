@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -89,7 +89,7 @@ class Wire:
         await self._connection.connect()  # type: ignore[no-untyped-call]
         return await self._exchange(packed, len(commands))
 
-    async def _exchange(self, packed: Iterable[bytes], count: int) -> list[Any]:
+    async def _exchange(self, packed: Sequence[bytes], count: int) -> list[Any]:
         connection = self._connection
         try:
             await connection.send_packed_command(packed, check_health=False)
@@ -104,10 +104,10 @@ class Wire:
         except exceptions.ResponseError as error:
             return error
 
-    def _pack(self, commands: Sequence[Command]) -> Iterable[bytes]:
+    def _pack(self, commands: Sequence[Command]) -> Sequence[bytes]:
         if _pack is not None:
-            return map(_pack, commands)
-        packed: Iterable[bytes] = self._connection.pack_commands(commands)
+            return [_pack(command) for command in commands]
+        packed: Sequence[bytes] = self._connection.pack_commands(commands)
         return packed
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import parse_qsl, unquote, urlsplit
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from aiosched.lockers.file import FileLocker
 from aiosched.lockers.memory import MemoryLocker
@@ -13,12 +15,15 @@ from aiosched.protocols import ClaimingLocker
 def locker_from_url(url: str, /) -> ClaimingLocker:
     """Return the locker that *url* names; nothing is opened.
 
-    ``memory:`` · ``file:PATH`` (a directory: ``file:rel``, ``file:/abs``, ``file:///abs``).
-    Options of the locker are query parameters, as in ``file:locks?timeout=2s``.
+    ``memory:`` · ``file:PATH`` (a directory: ``file:rel``, ``file:/abs``, ``file:///abs``) ·
+    ``redis://HOST`` · ``rediss://HOST`` · ``redlock:redis://ONE,redis://TWO,redis://THREE``.
+    Options of the locker are query parameters, as in ``redis://host/0?ttl=10&prefix=shop``; a
+    server's driver is given those that it knows.
 
     Raises:
         TypeError: *url* is not text.
         ValueError: The scheme or an option is not known, or has an impossible value.
+        ModuleNotFoundError: The driver is not installed; it says what to install.
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be text like 'file:locks', got {url!r}")
@@ -47,7 +52,44 @@ def _file(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
         rest = parts.path
     if not rest:
         raise ValueError(f"file: needs the path of a directory, got {url!r}")
-    return FileLocker(unquote(rest), **options)
+    return FileLocker(unquote(rest), **_typed(options))
+
+
+def _redis(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
+    from aiosched.lockers.redis import RedisLocker  # noqa: PLC0415 - it brings the driver
+
+    ours, drivers = _shared_out(options, known=_REDIS_OPTIONS)
+    return RedisLocker(_with(f"{url.partition(':')[0].lower()}:{rest}", drivers), **_typed(ours))
+
+
+def _redlock(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
+    from aiosched.lockers.redlock import RedlockLocker  # noqa: PLC0415 - it brings the driver
+
+    if not rest:
+        raise ValueError(f"redlock: needs servers, as in redlock:redis://ONE,… got {url!r}")
+    ours, drivers = _shared_out(options, known=_REDIS_OPTIONS)
+    return RedlockLocker([_with(each, drivers) for each in rest.split(",")], **_typed(ours))
+
+
+def _shared_out(
+    options: dict[str, str], *, known: tuple[str, ...]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the locker's options and the driver's."""
+    ours = {name: text for name, text in options.items() if name in known}
+    return ours, {name: text for name, text in options.items() if name not in known}
+
+
+def _with(url: str, options: dict[str, str]) -> str:
+    return f"{url}?{urlencode(options)}" if options else url
+
+
+def _typed(options: dict[str, str]) -> dict[str, Any]:
+    """Return *options*, of which a duration without a unit is in seconds."""
+    typed: dict[str, Any] = dict(options)
+    for name in _DURATIONS & options.keys():
+        with suppress(ValueError):
+            typed[name] = float(options[name])
+    return typed
 
 
 def _refuse_unknown(url: str, options: dict[str, str], *, known: tuple[str, ...]) -> None:
@@ -57,7 +99,13 @@ def _refuse_unknown(url: str, options: dict[str, str], *, known: tuple[str, ...]
             raise ValueError(f"unknown option {name!r} in {url!r}; {takes}")
 
 
+_DURATIONS = {"timeout", "ttl"}
+_REDIS_OPTIONS = ("on_amnesia", "prefix", "timeout", "ttl")
+
 _SCHEMES: dict[str, Callable[[str, str, dict[str, str]], ClaimingLocker]] = {
     "memory": _memory,
     "file": _file,
+    "redis": _redis,
+    "rediss": _redis,
+    "redlock": _redlock,
 }

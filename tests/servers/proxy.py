@@ -109,7 +109,7 @@ class Proxy:
             pass
         finally:
             self._open.discard(connection)
-            connection.reset()
+            connection.abort()
 
     async def _join(self, connection: _Connection, reader: asyncio.StreamReader) -> None:
         other_reader, other_writer = await asyncio.open_connection(HOST, self._target)
@@ -154,12 +154,16 @@ class _Connection:
 
     def reset(self) -> None:
         """Break it without a farewell."""
+        self.abort()
+        self.task.cancel()
+
+    def abort(self) -> None:
+        """Drop what is on its way, and the connection."""
         for writer in self.writers:
             end = writer.get_extra_info("socket")
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             writer.transport.abort()
-        self.task.cancel()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
