@@ -185,6 +185,7 @@ class _Rare:
     _origin: Run | None = None  # the run that waits for this one
     _granted: Any = None  # a lock that came with the run (a redelivery)
     _lock_lost: bool = False
+    _replaced: bool = False  # was told to make way for a newer one
     _backlog: bool = False  # one of several made up for in a row: queues without a bound
 
 
