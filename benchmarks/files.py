@@ -57,7 +57,6 @@ def measure_race(processes: int, keys: int, turns: int) -> Figures:
     return {
         "asked": processes * keys * turns / seconds,
         "twice": granted.total() - len(granted),
-        "least": min(len(each.granted) for each in ended) / len(granted) * 100,
     }
 
 
@@ -125,6 +124,5 @@ TOPIC = Topic(
         ),
         Line("FileLocker: 4 processes after the same keys, claims", "file-race:asked", "/s"),
         Line("· occurrences granted twice", "file-race:twice", "", first=0),
-        Line("· the least share that one of them got", "file-race:least", "%"),
     ),
 )
