@@ -109,7 +109,7 @@ async def test_a_killed_process_frees_all_its_locks_at_once(path, holder, due):
     began = time.monotonic()
     claims = (Claim(key, due + timedelta(seconds=5), redeliver=True) for key in keys)
     locks = await asyncio.gather(*(locker.claim(claim) for claim in claims))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     assert {(lock.due_at, lock.attempt) for lock in locks} == {(due, 2)}
     assert len(list(path.glob("owner-*"))) == 1, "the dead one's is removed"
     await locker.aclose()
