@@ -219,7 +219,7 @@ TOPIC = Topic(
         Scenario(
             "million",
             measure_million,
-            full={"jobs": 1_000_000, "period": 60, "seconds": 20},
+            full={"jobs": 1_000_000, "period": 60, "seconds": 15},
             quick=None,
             tiny={"jobs": 50, "period": 0.2, "seconds": 0.4},
             repeats=1,

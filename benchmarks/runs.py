@@ -147,7 +147,7 @@ _TINY = _size(5, 0.05, 1)
 _1K = {"full": _size(1_000, 0.1, 15), "quick": _size(1_000, 0.1, 8), "tiny": _TINY}
 _10K = {"full": _size(10_000, 0.3, 8), "quick": _size(10_000, 0.3, 3), "tiny": _TINY}
 _100K = {"full": _size(100_000, 2, 1), "quick": _size(100_000, 2, 1), "tiny": _TINY}
-_SECOND = {"full": _size(10_000, 1, 3), "quick": _size(10_000, 1, 1), "tiny": _TINY}
+_SECOND = {"full": _size(10_000, 1, 2), "quick": _size(10_000, 1, 1), "tiny": _TINY}
 _SPREAD = {"spread": True}
 _APSCHEDULER = ("apscheduler",)
 
