@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
@@ -36,15 +39,23 @@ def test_all_has_every_extra_that_a_service_can_want() -> None:
     assert wanted == set(extras) - {"all", "test"}
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_pages_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert all((page.parent / link).exists() for link in links)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_pages_python_can_be_read_and_imports_what_there_is(page: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block))]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aiosched"):
+            module = importlib.import_module(node.module or "")
+            assert all(hasattr(module, alias.name) for alias in node.names)
+
+
 def test_no_page_tells_to_install_the_other_aiosched() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "aiosched").rglob("*.py")]
+    pages = [*PAGES, *(ROOT / "aiosched").rglob("*.py")]
     wrong = re.compile(r"pip install (-U )?['\"]?aiosched(?!-py)\b")
     assert not [page.name for page in pages if wrong.search(page.read_text())]
