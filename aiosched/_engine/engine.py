@@ -110,6 +110,7 @@ class Engine:
             raise SchedulerClosed(f"the scheduler cannot be started: it is {self.state}")
         was_left = self._loop is not None
         self._loop, self._opening, self._stopping = loop, None, None
+        self._thread = threading.get_ident()
         self._hurried = asyncio.Event()
         try:
             if was_left:
@@ -144,7 +145,6 @@ class Engine:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         context = contextvars.copy_context()
-        self._thread = threading.get_ident()
         self.draining = False
         self.error = None
         self.failed = asyncio.Event()
@@ -290,7 +290,10 @@ class Engine:
 
     def health(self) -> Health:
         """Return how the scheduler is."""
-        problems = self.watch.problems(self.registry.by_name.values()) if self.is_running else []
+        problems: list[str] = []
+        if self.is_running:
+            problems += self.lockers.problems()
+            problems += self.watch.problems(self.registry.by_name.values())
         if self.error is not None:
             problems.insert(0, f"the scheduler's machinery failed: {self.error!r}")
         return Health(
@@ -317,7 +320,7 @@ class Engine:
     def in_loop(self, call: Callable[[], T]) -> T:
         """Make a change where the machinery runs: a sync job calls from its worker thread."""
         loop = self._loop
-        if loop is None or not self.is_running or threading.get_ident() == self._thread:
+        if loop is None or not loop.is_running() or threading.get_ident() == self._thread:
             return call()
         result: Future[T] = Future()
 

@@ -43,6 +43,8 @@ class Lockers:
         Raises:
             Exception: Whatever the first one raised.
         """
+        for _, gate in self._gates.values():
+            gate.trouble = None
         try:
             for locker in lockers:
                 await self.ready(locker)
@@ -76,6 +78,14 @@ class Lockers:
                 await asyncio.wait({task})
             if not task.cancelled() and task.exception() is None:
                 await _close(locker)
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each locker that could not be asked the last time."""
+        return [
+            f"{type(locker).__name__} is unavailable: {gate.trouble}"
+            for locker, gate in self._gates.values()
+            if gate.trouble is not None
+        ]
 
     def tell_clock(self) -> None:
         """Let the lockers that live by the scheduler's clock know that it is another."""

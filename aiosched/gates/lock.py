@@ -83,9 +83,12 @@ class LockGate:
         claims: Whether it claims occurrences, or only excludes.
         policy: What to ask for.
         ready: Awaited before the locker is asked.
+
+    Attributes:
+        trouble: Why the locker could not be asked the last time; None if it could.
     """
 
-    __slots__ = ("_claims", "_locker", "_policy", "_ready")
+    __slots__ = ("_claims", "_locker", "_policy", "_ready", "trouble")
 
     name = "lock"
 
@@ -101,15 +104,23 @@ class LockGate:
         self._claims = claims
         self._policy = policy
         self._ready = ready
+        self.trouble: str | None = None
 
     def __call__(self, run: Run) -> _Passage:
         return _Passage(self, run)
 
-    async def ask(self, run: Run) -> Lock | Refusal | None:  # noqa: PLR0911 - a table
+    async def ask(self, run: Run) -> Lock | Refusal | None:
         """Ask the store once; None: this run needs no lock."""
         claim = self._policy.claim_for(run)
         if claim is None:
             return None
+        answer = await self._ask(run, claim)
+        self.trouble = None
+        if isinstance(answer, Refusal) and answer.reason == "unavailable":
+            self.trouble = repr(answer.error)
+        return answer
+
+    async def _ask(self, run: Run, claim: Claim) -> Lock | Refusal:
         try:
             await self._ready(self._locker)
             if self._claims:

@@ -397,6 +397,26 @@ def test_what_ends_the_process_passes_through(kind):
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through_from_a_thread(kind):
+    scheduler = Scheduler()
+    outcomes: list[Outcome] = []
+    scheduler.on(Outcome, outcomes.append)
+
+    def exits():
+        raise kind("enough")
+
+    scheduler.add(exits, Every(milliseconds=10), name="exits", max_runs=1)
+
+    async def main():
+        async with scheduler:
+            await asyncio.sleep(5)
+
+    with pytest.raises(kind, match="enough"):
+        asyncio.run(main())
+    assert len(outcomes) == 1
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_what_ends_the_process_passes_through_gates(kind):
     scheduler = Scheduler(clock=VirtualClock())
     outcomes: list[Outcome] = []

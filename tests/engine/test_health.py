@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from aiosched import Every, Health, Scheduler, SchedulerState
+from aiosched import Every, Health, LockerUnavailable, LockHeld, Scheduler, SchedulerState
+from tests.engine.stores import Told
 
 
 async def nothing():
@@ -93,4 +94,38 @@ async def test_a_removed_job_ails_no_more(virtual_time):
         assert len(scheduler.health().problems) == 2
         scheduler.remove("bad")
         scheduler.remove("late")
+        assert scheduler.health().ok
+
+
+async def test_a_store_that_cannot_be_asked_is_bad_health_until_it_answers(virtual_time):
+    is_away = True
+    locker = Told(lambda _: LockerUnavailable("connection refused") if is_away else None)
+    scheduler = Scheduler(clock=virtual_time, locker=locker)
+    scheduler.add(nothing, Every(hours=1), name="hourly")
+    async with scheduler:
+        assert scheduler.health().ok
+        await asyncio.sleep(3601)
+        assert scheduler.health().problems == (
+            "Told is unavailable: LockerUnavailable('connection refused')",
+        )
+        is_away = False
+        await asyncio.sleep(10)
+        assert scheduler.health().ok
+
+
+async def test_an_outage_of_an_earlier_life_is_forgotten(virtual_time):
+    scheduler = Scheduler(clock=virtual_time, locker=Told(lambda _: LockerUnavailable("away")))
+    job = scheduler.add(nothing, Every(hours=1), name="hourly")
+    async with scheduler:
+        await job.run_now()
+        assert not scheduler.health().ok
+    async with scheduler:
+        assert scheduler.health().ok
+
+
+async def test_a_store_that_refuses_is_in_good_health(virtual_time):
+    scheduler = Scheduler(clock=virtual_time, locker=Told(lambda _: LockHeld("busy")))
+    job = scheduler.add(nothing, Every(hours=1), name="hourly")
+    async with scheduler:
+        await job.run_now()
         assert scheduler.health().ok

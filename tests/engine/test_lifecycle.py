@@ -31,6 +31,7 @@ from aiosched import (
     Status,
     ThreadExecutor,
 )
+from aiosched.lockers import FileLocker
 from aiosched.testing import VirtualClock, VirtualLoop
 from aiosched.testing import run as run_virtually
 from tests.engine.support import settle
@@ -213,6 +214,25 @@ async def test_an_occurrence_that_ran_is_not_repeated_by_a_start_at_the_same_mom
     assert len(outcomes) == 1
 
 
+async def test_more_jobs_than_one_turn_can_plan_go_on_after_a_pause(virtual_time):
+    scheduler = Scheduler(clock=virtual_time)
+    for number in range(2_500):
+        scheduler.add(nothing, Every(seconds=10), name=str(number))
+    removed = scheduler["2400"]
+    async with scheduler:
+        await asyncio.sleep(5)
+        scheduler.pause()
+        await asyncio.sleep(60)
+        scheduler.resume()
+        removed.remove()
+        scheduler.pause()
+        scheduler.resume()
+        await asyncio.sleep(5.5)
+        ran = [job for job in scheduler if job.last is not None]
+        assert len(ran) == len(scheduler) == 2_499
+    assert removed.last is None
+
+
 def test_one_scheduler_serves_loop_after_loop():
     clock = VirtualClock()
     scheduler = Scheduler(clock=clock, locker=MemoryLocker())
@@ -301,12 +321,14 @@ def test_a_scheduler_is_not_stopped_from_another_loop():
     assert scheduler.state is SchedulerState.STOPPED
 
 
-def test_a_module_level_scheduler_serves_many_test_clients():
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_a_module_level_scheduler_serves_many_test_clients(kind, tmp_path):
     testclient = pytest.importorskip("starlette.testclient")
     applications = pytest.importorskip("starlette.applications")
     responses = pytest.importorskip("starlette.responses")
     routing = pytest.importorskip("starlette.routing")
-    scheduler = Scheduler(locker=MemoryLocker())
+    locker = MemoryLocker() if kind == "memory" else FileLocker(tmp_path)
+    scheduler = Scheduler(locker=locker)
     scheduler.add(nothing, Every(hours=1), name="tick")
 
     async def run_it(request):

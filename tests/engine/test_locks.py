@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -663,6 +664,23 @@ async def test_an_interval_shorter_than_the_offset_misses_nothing(virtual_time):
     assert told.statuses() == ["succeeded"] * 60
 
 
+async def test_a_step_of_the_hosts_clock_forgets_what_was_measured_for_all_of_many_jobs(
+    virtual_time,
+):
+    fast = virtual_time.skewed(600)
+    scheduler = Scheduler(clock=fast, locker=Told())
+    told = support.Told(scheduler)
+    for number in range(1_200):
+        scheduler.add(nothing, MINUTELY, name=str(number), start_at=at(660))
+    async with scheduler:
+        await asyncio.sleep(661)
+        assert told.statuses() == ["succeeded"] * 1_200
+        fast.skew = 0
+        await asyncio.sleep(60)
+    assert told.statuses() == ["succeeded"] * 2_400
+    assert all(each.lateness < 0.01 for each in told.outcomes[1_200:])
+
+
 async def test_a_step_of_the_hosts_clock_forgets_what_was_measured(virtual_time):
     fast = virtual_time.skewed(5)
     scheduler = Scheduler(clock=fast, locker=MemoryLocker())
@@ -1041,6 +1059,74 @@ async def test_a_claiming_lock_whose_unlock_raises_does_not_change_the_outcome(
         await asyncio.sleep(61)
         assert (job.last.status, job.last.run.fence) == (Status.SUCCEEDED, 7)
     assert "leaving a gate of a@2026-01-01T00:01:00.000000Z raised" in caplog.text
+
+
+async def test_the_lock_of_a_run_in_a_thread_is_kept_until_the_thread_ends(virtual_time):
+    locker = MemoryLocker()
+    scheduler = Scheduler(clock=virtual_time, locker=locker)
+    told = support.Told(scheduler)
+    over = threading.Event()
+
+    def deaf():
+        over.wait(10)
+
+    job = scheduler.add(deaf, Every(hours=1), name="a", timeout=0.01)
+    async with scheduler:
+        job.trigger_now()
+        while not told.outcomes:
+            await asyncio.sleep(0.001)
+        assert told.statuses() == ["timed_out"]
+        assert not await is_free(locker, "a")
+        over.set()
+        while job.running:
+            await asyncio.sleep(0.001)
+        assert await is_free(locker, "a")
+    assert told.statuses() == ["timed_out"]
+
+
+async def test_a_run_in_a_thread_that_loses_its_lock_has_failed_and_keeps_its_slot(virtual_time):
+    scheduler = Scheduler(clock=virtual_time, locker=MemoryLocker())
+    told = support.Told(scheduler)
+    began, over = threading.Event(), threading.Event()
+
+    def deaf():
+        began.set()
+        over.wait(10)
+
+    job = scheduler.add(deaf, Every(hours=1), name="a")
+    async with scheduler:
+        run = job.trigger_now()
+        while not began.is_set():
+            await asyncio.sleep(0.001)
+        run.lock.lose("taken over")
+        await settle()
+        assert isinstance(told.outcomes[0].error, LockLost)
+        assert run.stopping.is_set()
+        assert job.running == (run,)
+        over.set()
+        while job.running:
+            await asyncio.sleep(0.001)
+    assert told.statuses() == ["failed"]
+
+
+async def test_the_lock_of_a_thread_that_a_drain_gave_up_is_given_back(virtual_time):
+    locker = MemoryLocker()
+    scheduler = Scheduler(clock=virtual_time, locker=locker, shutdown_timeout=0.01)
+    began, over = threading.Event(), threading.Event()
+
+    def deaf():
+        began.set()
+        over.wait(10)
+
+    job = scheduler.add(deaf, Every(hours=1), name="a")
+    await scheduler.start()
+    run = job.trigger_now()
+    while not began.is_set():
+        await asyncio.sleep(0.001)
+    report = await scheduler.stop()
+    over.set()
+    assert report.abandoned == (run.id,)
+    assert await is_free(locker, "a")
 
 
 async def test_outcomes_are_told_when_the_lock_is_back(virtual_time):
