@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 
 @asynccontextmanager
@@ -27,3 +29,20 @@ async def drop(locker):
                 task.cancel()
                 await asyncio.wait([task])
     locker._open = {}
+
+
+def ago(seconds):
+    """Return a moment on the host's clock, which is the servers', too."""
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+async def eventually(ask, *errors, within=10.0):
+    """Return what *ask* returns, asking again while it raises *errors*."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            return await ask()
+        except errors:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -21,10 +20,11 @@ from aiosched.errors import (
 from aiosched.lockers.redis import RedisLocker
 from aiosched.model import Claim
 from aiosched.testing._interrupt import Moment, interrupt
-from tests.lockers.support import drop, opened
+from tests.lockers.support import ago, drop, eventually, opened
 from tests.servers.proxy import Proxy
 
 TTL = 1.0
+SHORT = 0.5
 
 
 @pytest.fixture
@@ -50,22 +50,6 @@ async def other(redis_server):
 @pytest.fixture
 def key():
     return f"faults.{secrets.token_hex(8)}"
-
-
-def ago(seconds):
-    return datetime.now(UTC) - timedelta(seconds=seconds)
-
-
-async def eventually(ask, *errors, within=10.0):
-    """Return what *ask* returns, asking again while it raises *errors*."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            return await ask()
-        except errors:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(0.02)
 
 
 # ── one round trip ────────────────────────────────────────────────────────────────────────────
@@ -265,7 +249,7 @@ async def test_a_server_that_starts_late_is_found(redis_server, key):
 async def forgetful(forgetful_redis_server):
     """A locker that has found out that its server forgets, past the first quarantine."""
     forgetful_redis_server.ask("FLUSHALL")
-    async with opened(RedisLocker(forgetful_redis_server.url, ttl=TTL)) as locker:
+    async with opened(RedisLocker(forgetful_redis_server.url, ttl=SHORT)) as locker:
         lock = await eventually(lambda: locker.lock("first"), LockerUnavailable)
         await lock.unlock()
         yield locker
@@ -273,7 +257,7 @@ async def forgetful(forgetful_redis_server):
 
 async def test_a_forgetful_server_is_in_quarantine_when_it_begins(forgetful_redis_server, key):
     forgetful_redis_server.ask("FLUSHALL")
-    async with opened(RedisLocker(forgetful_redis_server.url, ttl=TTL)) as locker:
+    async with opened(RedisLocker(forgetful_redis_server.url, ttl=SHORT)) as locker:
         with pytest.raises(LockerUnavailable, match="lost its memory"):
             await locker.lock(key)
 
@@ -306,7 +290,7 @@ async def test_a_holder_and_the_next_one_never_overlap_over_a_loss_of_memory(
     forgetful, forgetful_redis_server, key
 ):
     lock = await forgetful.lock(key)
-    async with opened(RedisLocker(forgetful_redis_server.url, ttl=TTL)) as other:
+    async with opened(RedisLocker(forgetful_redis_server.url, ttl=SHORT)) as other:
         forgetful_redis_server.restart(kill=True)
         again = await eventually(lambda: other.lock(key), LockerUnavailable, LockHeld)
         assert lock.lost.is_set()
@@ -317,7 +301,7 @@ async def test_a_holder_and_the_next_one_never_overlap_over_a_loss_of_memory(
 async def test_who_trusts_a_forgetful_server_is_granted_at_once(forgetful_redis_server, key):
     forgetful_redis_server.restart(kill=True)
     url = forgetful_redis_server.url
-    async with opened(RedisLocker(url, ttl=TTL, on_amnesia="run")) as locker:
+    async with opened(RedisLocker(url, ttl=SHORT, on_amnesia="run")) as locker:
         claim = Claim(key, ago(5))
         await (await locker.claim(claim)).unlock()
         forgetful_redis_server.restart(kill=True)
@@ -326,7 +310,7 @@ async def test_who_trusts_a_forgetful_server_is_granted_at_once(forgetful_redis_
 
 async def test_who_distrusts_a_durable_server_notices_that_it_was_emptied(redis_server, key):
     redis_server.ask("FLUSHALL")
-    async with opened(RedisLocker(redis_server.url, ttl=TTL, on_amnesia="quarantine")) as locker:
+    async with opened(RedisLocker(redis_server.url, ttl=SHORT, on_amnesia="quarantine")) as locker:
         await (await eventually(lambda: locker.lock(key), LockerUnavailable)).unlock()
         redis_server.restart(kill=True)
         await (await locker.lock(key)).unlock()  # it forgot nothing

@@ -1,0 +1,266 @@
+"""Several Redis servers as one store: what most of them say is so."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from aiosched.errors import LockError, LockerUnavailable, UnfitStore
+from aiosched.lockers import _redis_script as script
+from aiosched.lockers import _redlock_vote as vote
+from aiosched.lockers._record import LockRecord
+from aiosched.lockers._redis_script import Granted, Operation
+from aiosched.lockers._redis_store import RedisStore
+from aiosched.lockers._renewal import Renew
+from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
+
+_TRIES = 3
+_PAUSE = (0.01, 0.05)
+"""Seconds before asking again, at random, so that those who met part."""
+_MOST_OWED = 2_000
+_FIRST_REST = 0.1
+_LONGEST_REST = 2.0
+
+
+class Node:
+    """One of the servers, and what it still has to be told.
+
+    One that did not answer rests for a while, as every request would wait for it in vain.
+    """
+
+    def __init__(self, store: RedisStore) -> None:
+        self.store = store
+        self.error: LockerUnavailable | None = None
+        self._owed: list[Operation] = []
+        self._rest = 0.0
+        self._rests_until = -1.0
+
+    @property
+    def rests(self) -> bool:
+        return asyncio.get_running_loop().time() < self._rests_until
+
+    def owe(self, operations: Sequence[Operation]) -> None:
+        """Tell it these before anything else, when it answers again."""
+        self._owed = [*self._owed, *operations][-_MOST_OWED:]
+
+    async def run(
+        self, operations: Sequence[Operation], owed: Sequence[Operation]
+    ) -> list[object] | None:
+        """Return the answers; None: there are none, and *owed* is owed."""
+        before, self._owed = self._owed, []
+        try:
+            answers = await self.store.run([*before, *operations])
+        except BaseException as error:
+            self._owed = before
+            self.owe(owed)
+            if not isinstance(error, LockerUnavailable):
+                raise
+            self._fail(error)
+            return None
+        self._rest = 0.0
+        return answers[len(before) :]
+
+    def _fail(self, error: LockerUnavailable) -> None:
+        self.error = error
+        self._rest = min(max(2 * self._rest, _FIRST_REST), _LONGEST_REST)
+        self._rests_until = asyncio.get_running_loop().time() + self._rest
+
+
+class RedlockStore:
+    """Asks all, and counts."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._nodes = nodes
+        self._quorum = len(nodes) // 2 + 1
+
+    @property
+    def clock_offset(self) -> float | None:
+        """The middle one of the servers' offsets."""
+        known = sorted(
+            each.store.clock_offset for each in self._nodes if each.store.clock_offset is not None
+        )
+        return known[len(known) // 2] if known else None
+
+    async def perform(self, batch: Sequence[Request]) -> list[object]:
+        """Answer each request (see `aiosched.lockers._actor.Perform`)."""
+        if any(isinstance(request, Ping) for request in batch):
+            await self._greet()
+        operations = [each for request in batch for each in _operations(request)]
+        owed = [each for request in batch for each in _owed(request)]
+        answers = iter(await self._ask(operations, owed))
+        results = [self._count(request, answers) for request in batch]
+        asks = {place: each for place, each in enumerate(batch) if isinstance(each, Ask)}
+        for tries_left in reversed(range(_TRIES)):
+            unsettled = await self._conclude(asks, results)
+            if not unsettled or not tries_left:
+                break
+            await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - no secret
+            asks = {place: asks[place] for place in unsettled}
+            votes = iter(await self._ask([_asked(each) for each in asks.values()], ()))
+            for place, request in asks.items():
+                results[place] = self._count(request, votes)
+        return results
+
+    async def records(self) -> list[LockRecord]:
+        """Return what most remember."""
+        found = await asyncio.gather(
+            *(each.store.records() for each in self._nodes), return_exceptions=True
+        )
+        known = [each for each in found if isinstance(each, list)]
+        if len(known) < self._quorum:
+            raise next(each for each in found if isinstance(each, BaseException))
+        by_key: dict[str, list[LockRecord]] = {}
+        for record in (each for records in known for each in records):
+            by_key.setdefault(record.key, []).append(record)
+        return [self._merged(by_key[key]) for key in sorted(by_key)]
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        for node in self._nodes:
+            await node.store.close()
+
+    # ── asking all ────────────────────────────────────────────────────────────────────────────
+
+    async def _greet(self) -> None:
+        found = await asyncio.gather(
+            *(node.store.perform([Ping()]) for node in self._nodes), return_exceptions=True
+        )
+        for error in found:
+            if isinstance(error, UnfitStore):
+                raise error
+
+    async def _ask(
+        self, operations: Sequence[Operation], owed: Sequence[Operation]
+    ) -> list[tuple[Any, ...]]:
+        """Return, for each operation, the answers of those that answered.
+
+        Raises:
+            LockerUnavailable: They are too few.
+        """
+        if not operations:
+            return []
+        awake = [node for node in self._nodes if not node.rests]
+        known = await _answers(awake, operations, owed)
+        resting = [node for node in self._nodes if node not in awake]
+        if len(known) < self._quorum:
+            known += await _answers(resting, operations, owed)
+        else:
+            for node in resting:
+                node.owe(owed)
+        if len(known) < self._quorum:
+            error = next(node.error for node in self._nodes if node.error is not None)
+            raise LockerUnavailable(
+                f"{len(known)} of {len(self._nodes)} servers answer, {self._quorum} are needed: "
+                f"{error}"
+            ) from error
+        return list(zip(*known, strict=True))
+
+    # ── counting ──────────────────────────────────────────────────────────────────────────────
+
+    def _count(self, request: Request, answers: Iterator[tuple[Any, ...]]) -> object:
+        match request:
+            case Ask():
+                return vote.count(request.claim, next(answers), len(self._nodes))
+            case Renew():
+                return [self._most(each) for each in islice(answers, len(request.locks))]
+            case Release():
+                return self._most(next(answers))
+            case Look():
+                return self._newest(next(answers))
+            case _:
+                return True
+
+    def _most(self, answers: Sequence[object]) -> object:
+        """Whether most say that it is so; an error where neither yes nor no has enough."""
+        if sum(answer is True for answer in answers) >= self._quorum:
+            return True
+        if sum(answer is False for answer in answers) > len(self._nodes) - self._quorum:
+            return False
+        return LockerUnavailable("too few servers answer to know")
+
+    def _newest(self, answers: Sequence[Any]) -> object:
+        known = [each for each in answers if not isinstance(each, LockError)]
+        if len(known) < self._quorum:
+            return next(each for each in answers if isinstance(each, LockError))
+        return max((each for each in known if each is not None), default=None)
+
+    def _merged(self, records: Sequence[LockRecord]) -> LockRecord:
+        newest = max(records, key=lambda record: record.fence)
+        is_held = sum(record.held for record in records) >= self._quorum
+        return LockRecord(
+            key=newest.key,
+            held=is_held,
+            fence=newest.fence,
+            last_claimed=newest.last_claimed,
+            uncompleted=newest.uncompleted,
+            attempt=newest.attempt,
+            forget_at=newest.forget_at,
+        )
+
+    # ── the second round ──────────────────────────────────────────────────────────────────────
+
+    async def _conclude(self, asks: dict[int, Ask], results: list[object]) -> list[int]:
+        """Settle what was granted, undo the rest; return the places of what is to be asked again.
+
+        The fence that is told must be known to most before it is, or a later one could be lower.
+        """
+        seconds = {place: _second(each, results[place]) for place, each in asks.items()}
+        operations = {place: each for place, each in seconds.items() if each is not None}
+        undo = [script.undo(asks[place]) for place in operations]
+        done = dict(zip(operations, await self._ask([*operations.values()], undo), strict=True))
+        unsettled, failed = [], []
+        for place, request in asks.items():
+            outcome = results[place]
+            if isinstance(outcome, vote.Refused):
+                results[place] = outcome.error
+                if not outcome.is_settled:
+                    unsettled.append(place)
+            elif outcome is None or self._most(done[place]) is not True:
+                results[place] = LockerUnavailable("too few servers could vote")
+                failed.append(script.undo(request))
+        await self._ask(failed, failed)
+        return unsettled
+
+
+async def _answers(
+    nodes: Sequence[Node], operations: Sequence[Operation], owed: Sequence[Operation]
+) -> list[list[object]]:
+    replies = await asyncio.gather(*(node.run(operations, owed) for node in nodes))
+    return [reply for reply in replies if reply is not None]
+
+
+def _operations(request: Request) -> Iterable[Operation]:
+    match request:
+        case Ask():
+            return (_asked(request),)
+        case Release():
+            return (script.release(request),)
+        case Renew():
+            return (script.renew(lock.key, lock.id) for lock in request.locks)
+        case Look():
+            return (script.look(request),)
+        case _:
+            return ()
+
+
+def _owed(request: Request) -> Iterable[Operation]:
+    """Return what a server has to be told when it is back, as it may have heard the request."""
+    if isinstance(request, Ask):
+        return (script.undo(request),)
+    return (script.release(request),) if isinstance(request, Release) else ()
+
+
+def _second(request: Ask, outcome: object) -> Operation | None:
+    """Return what follows from what a claim has come to; None: nothing."""
+    if isinstance(outcome, Granted):
+        return script.settle(request, outcome)
+    if isinstance(outcome, vote.Refused) and not outcome.has_grants:
+        return None
+    return script.undo(request)
+
+
+def _asked(request: Ask) -> Operation:
+    return script.ask_tentatively(request, vote.Vote)
