@@ -6,10 +6,11 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from contextvars import Context
 from typing import Any, NamedTuple, Self
+from weakref import ReferenceType, ref
 
 from aiosched.events import Event, JobChanged, Outcome, Planned, Started
 from aiosched.protocols import Listener
@@ -22,6 +23,7 @@ class _Subscription(NamedTuple):
     kind: type[Event]
     listener: Listener
     wanted: Callable[[Any], bool] | None  # of the event's job
+    handle: Listener  # what is called: the listener, or its follower
 
 
 class EventStream(AsyncIterator[Event]):
@@ -32,6 +34,8 @@ class EventStream(AsyncIterator[Event]):
     """
 
     def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], size: int) -> None:
+        for kind in kinds:
+            check_kind(kind, "types must be event types")
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size!r}")
         self.dropped: int = 0
@@ -98,17 +102,17 @@ class _Follower:
         if self._events and (self._task is None or not self._bus.owns(self._task)):
             self._task = self._bus.spawn(self._work, f"aiosched listener {self._listener!r}")
 
+    def dismiss(self) -> None:
+        """Forget what has not been handled."""
+        self._events.clear()
+
     async def _work(self) -> None:
         try:
             while self._events:
-                try:
-                    await self._listener(self._events[0])  # type: ignore[misc]
-                except Exception:  # a listener watches; it must not change anything
-                    log.exception("listener %r raised", self._listener)
-                self._events.popleft()
+                await _heard(self._listener, self._listener(self._events.popleft()))
             self._task = None
         except asyncio.CancelledError:
-            self._events.clear()
+            self.dismiss()
             raise
 
 
@@ -127,8 +131,7 @@ class Bus:
         self.wants_job_changes: bool = False
         self._subscriptions: list[_Subscription] = []
         self._handlers: dict[type[Event], list[tuple[Listener, Callable[[Any], bool] | None]]] = {}
-        self._followers: dict[Listener, _Follower] = {}
-        self._streams: list[EventStream] = []
+        self._streams: list[ReferenceType[EventStream]] = []  # weak: a reader may just go away
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: Context | None = None
@@ -138,38 +141,40 @@ class Bus:
         self._tasks.clear()
         self._loop = loop
         self._context = context
-        for follower in self._followers.values():
-            follower.go_on()
+        for each in self._subscriptions:
+            if isinstance(each.handle, _Follower):
+                each.handle.go_on()
 
     def subscribe(
         self, kind: type[Event], listener: Listener, wanted: Callable[[Any], bool] | None = None
     ) -> None:
         """Call *listener* with each event of *kind*, and of its subclasses."""
-        if not (isinstance(kind, type) and issubclass(kind, Event)):
-            raise TypeError(f"event must be an event type, got {kind!r}")
+        check_kind(kind, "event must be an event type")
         if not callable(listener):
             raise TypeError(f"listener must be callable, got {listener!r}")
-        self._subscriptions.append(_Subscription(kind, listener, wanted))
+        handles = [each.handle for each in self._subscriptions if each.listener == listener]
+        handle = handles[0] if handles else self._handle_of(listener)
+        self._subscriptions.append(_Subscription(kind, listener, wanted, handle))
         self._changed()
 
     def unsubscribe(self, listener: Listener) -> bool:
         """Never call *listener* again. Was it subscribed?"""
-        left = [each for each in self._subscriptions if each.listener != listener]
-        found = len(left) < len(self._subscriptions)
-        self._subscriptions = left
-        self._followers.pop(listener, None)
+        gone = [each for each in self._subscriptions if each.listener == listener]
+        self._subscriptions = [each for each in self._subscriptions if each not in gone]
+        for each in gone:
+            if isinstance(each.handle, _Follower):
+                each.handle.dismiss()
         self._changed()
-        return found
+        return bool(gone)
 
     def attach(self, stream: EventStream) -> None:
         """Push each event to *stream*."""
-        self._streams.append(stream)
+        self._streams.append(ref(stream, self._drop))
         self._changed()
 
     def detach(self, stream: EventStream) -> None:
         """Push nothing more to *stream*."""
-        if stream in self._streams:
-            self._streams.remove(stream)
+        self._streams = [each for each in self._streams if each() is not stream]
         self._changed()
 
     def publish(self, event: Event) -> None:
@@ -179,16 +184,17 @@ class Bus:
         if handlers is None:
             handlers = self._handlers[kind] = self._find(kind)
         for handle, wanted in handlers:
-            if wanted is None or wanted(event.job):  # type: ignore[attr-defined]
-                self._call(handle, event)
-        for stream in tuple(self._streams):
-            stream.push(event)
+            self._call(handle, wanted, event)
+        for each in self._streams:
+            stream = each()
+            if stream is not None:
+                stream.push(event)
 
     def spawn(
         self, work: Callable[[], Coroutine[Any, Any, None]], name: str
     ) -> asyncio.Task[None] | None:
         """Own a task of an async listener; None: there is no loop now."""
-        if self._loop is None or self._context is None:
+        if self._loop is None or self._context is None or self._loop.is_closed():
             return None
         # Not in the context of whoever publishes: a listener is no part of the run it hears of.
         task = self._loop.create_task(work(), name=name, context=self._context.copy())
@@ -217,14 +223,26 @@ class Bus:
 
     def close_streams(self) -> None:
         """End every stream."""
-        for stream in tuple(self._streams):
-            stream.close()
+        for each in self._streams:
+            stream = each()
+            if stream is not None:
+                stream.close()
 
-    def _call(self, handle: Listener, event: Event) -> None:
+    def _call(self, handle: Listener, wanted: Callable[[Any], bool] | None, event: Event) -> None:
         try:
-            handle(event)
+            if wanted is None or wanted(event.job):  # type: ignore[attr-defined]
+                result = handle(event)
+                if result is not None and inspect.isawaitable(result):
+                    self._await(handle, result)
         except Exception:  # a listener watches; it must not change anything
             log.exception("listener %r raised", handle)
+
+    def _await(self, handle: Listener, result: Awaitable[object]) -> None:
+        """See to what a plain function has given to be awaited: a lambda around an async one."""
+        task = self.spawn(lambda: _heard(handle, result), f"aiosched listener {handle!r}")
+        if task is None and inspect.iscoroutine(result):
+            log.warning("listener %r gave a coroutine while no loop ran: dropped", handle)
+            result.close()
 
     def _changed(self) -> None:
         self._handlers.clear()
@@ -241,16 +259,30 @@ class Bus:
         for each in self._subscriptions:
             about_a_job = hasattr(kind, "job") or "job" in getattr(kind, "__slots__", ())
             if issubclass(kind, each.kind) and (each.wanted is None or about_a_job):
-                found.append((self._sync(each.listener), each.wanted))
+                found.append((each.handle, each.wanted))
         return found
 
-    def _sync(self, listener: Listener) -> Listener:
-        if not _is_async(listener):
-            return listener
-        follower = self._followers.get(listener)
-        if follower is None:
-            follower = self._followers[listener] = _Follower(self, listener)
-        return follower
+    def _handle_of(self, listener: Listener) -> Listener:
+        return _Follower(self, listener) if _is_async(listener) else listener
+
+    def _drop(self, stream: ReferenceType[EventStream]) -> None:
+        """Forget a stream that nobody reads any more."""
+        self._streams = [each for each in self._streams if each is not stream]
+        self._changed()
+
+
+def check_kind(kind: object, must: str) -> None:
+    """Raise `TypeError` unless *kind* is a type of event."""
+    if not (isinstance(kind, type) and issubclass(kind, Event)):
+        raise TypeError(f"{must}, got {kind!r}")
+
+
+async def _heard(listener: Listener, result: Any) -> None:
+    """Await what *listener* has returned; it watches, and must not change anything."""
+    try:
+        await result
+    except Exception:
+        log.exception("listener %r raised", listener)
 
 
 def _is_async(listener: Listener) -> bool:
