@@ -977,6 +977,7 @@ def serving(seconds, main=BY_RUN):
     process = subprocess.Popen(
         [sys.executable, "-c", SERVES.format(seconds=seconds, main=main)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
     )
@@ -988,8 +989,8 @@ def serving(seconds, main=BY_RUN):
 def test_a_signal_drains(which):
     process = serving(seconds=0.2)
     process.send_signal(which)
-    output, _ = process.communicate(timeout=10)
-    assert output.split() == ["ended", "left", "succeeded", "stopped"]
+    output, errors = process.communicate(timeout=10)
+    assert output.split() == ["ended", "left", "succeeded", "stopped"], errors
     assert process.returncode == 0
 
 
@@ -998,8 +999,8 @@ def test_a_second_signal_cancels_at_once():
     process.send_signal(signal.SIGTERM)
     time.sleep(0.05)  # two of a kind that arrive together are one
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=10)
-    assert output.split() == ["left", "cancelled", "stopped"]
+    output, errors = process.communicate(timeout=10)
+    assert output.split() == ["left", "cancelled", "stopped"], errors
     assert process.returncode == 0
 
 
@@ -1008,5 +1009,5 @@ def test_a_second_interrupt_cancels_at_once_without_serve_as_well():
     process.send_signal(signal.SIGINT)
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=10)
-    assert output.split() == ["left", "cancelled", "interrupted", "stopped"]
+    output, errors = process.communicate(timeout=10)
+    assert output.split() == ["left", "cancelled", "interrupted", "stopped"], errors
