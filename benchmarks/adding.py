@@ -28,29 +28,30 @@ from benchmarks.runs import new_apscheduler
 _SAMPLED = 16  # one job of so many measures how late it is
 
 
-def measure_bytes(jobs: int) -> Figures:
-    """Measure the memory of intervals that are planned."""
-    return run_in(_bytes(jobs, 3600, after_runs=0))
+def measure_bytes(jobs: int, period: float, *, runs: bool) -> Figures:
+    """Measure the memory of intervals: planned, and when each has run."""
+    return run_in(_bytes(jobs, period, runs=runs))
 
 
-def measure_bytes_ran(jobs: int, period: float) -> Figures:
-    """Measure the memory of intervals each of which has run."""
-    return run_in(_bytes(jobs, period, after_runs=jobs))
-
-
-async def _bytes(jobs: int, period: float, *, after_runs: int) -> Figures:
+async def _bytes(jobs: int, period: float, *, runs: bool) -> Figures:
     ticks = Ticks()
     scheduler = Scheduler()
     gc.collect()
     tracemalloc.start()
     _add_intervals(scheduler, ticks, jobs, period)
     async with scheduler:
-        while ticks.count() < after_runs:  # noqa: ASYNC110 - an event would be measured, too
-            await asyncio.sleep(0.05)
-        gc.collect()
-        traced = tracemalloc.get_traced_memory()[0]
+        figures = {"planned": _traced() / jobs}
+        if runs:
+            while ticks.count() < jobs:  # noqa: ASYNC110 - an event would be measured, too
+                await asyncio.sleep(0.05)
+            figures["ran"] = _traced() / jobs
     tracemalloc.stop()
-    return {"bytes": traced / jobs}
+    return figures
+
+
+def _traced() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def _add_intervals(scheduler: Scheduler, ticks: Ticks, jobs: int, period: float) -> None:
@@ -188,17 +189,9 @@ TOPIC = Topic(
         Scenario(
             "bytes",
             measure_bytes,
-            full={"jobs": 100_000},
-            quick={"jobs": 100_000},
-            tiny={"jobs": 5},
-            repeats=1,
-        ),
-        Scenario(
-            "bytes-ran",
-            measure_bytes_ran,
-            full={"jobs": 100_000, "period": 15},
-            quick=None,
-            tiny={"jobs": 5, "period": 0.05},
+            full={"jobs": 100_000, "period": 20, "runs": True},
+            quick={"jobs": 100_000, "period": 3600, "runs": False},
+            tiny={"jobs": 5, "period": 0.05, "runs": True},
             repeats=1,
         ),
         Scenario(
@@ -226,8 +219,8 @@ TOPIC = Topic(
         ),
     ),
     lines=(
-        Line("100,000 jobs: bytes of one, planned", "bytes:bytes", "B", first=700, aim=350),
-        Line("· after its first run, whose outcome it keeps", "bytes-ran:bytes", "B"),
+        Line("100,000 jobs: bytes of one, planned", "bytes:planned", "B", first=700, aim=350),
+        Line("· after its first run, whose outcome it keeps", "bytes:ran", "B"),
         Line("100,000 jobs: to add one", "add:add", "µs", first=8, aim=3.5),
         Line("· to add and plan one (with the start)", "add:add+start", "µs"),
         Line("· to add one more while running", "add:add running", "µs"),

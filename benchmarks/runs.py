@@ -156,7 +156,7 @@ TOPIC = Topic(
         Scenario(
             "bare",
             measure_bare,
-            full={"batches": 5, "sizes": {"10k": 10_000, "100k": 100_000}},
+            full={"batches": 3, "sizes": {"10k": 10_000, "100k": 100_000}},
             quick={"batches": 2, "sizes": {"10k": 10_000, "100k": 100_000}},
             tiny={"batches": 1, "sizes": {"10k": 5, "100k": 5}},
         ),
