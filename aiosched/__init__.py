@@ -60,7 +60,13 @@ from aiosched.scheduler import Scheduler
 from aiosched.triggers import Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
 
 if TYPE_CHECKING:
-    from aiosched.lockers import FileLocker, MemoryLocker, RedisLocker, RedlockLocker
+    from aiosched.lockers import (
+        FileLocker,
+        MemoryLocker,
+        PostgresLocker,
+        RedisLocker,
+        RedlockLocker,
+    )
 
 __version__ = "0.1.0"
 
@@ -105,6 +111,7 @@ __all__ = [
     "Once",
     "Outcome",
     "Planned",
+    "PostgresLocker",
     "ProcessExecutor",
     "RandomEvery",
     "RedisLocker",
@@ -136,6 +143,7 @@ __all__ = [
 _LAZY = {
     "FileLocker": "aiosched.lockers",
     "MemoryLocker": "aiosched.lockers",
+    "PostgresLocker": "aiosched.lockers",
     "RedisLocker": "aiosched.lockers",
     "RedlockLocker": "aiosched.lockers",
 }

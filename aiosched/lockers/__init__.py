@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from aiosched.lockers._record import LockRecord
     from aiosched.lockers.file import FileLocker
     from aiosched.lockers.memory import MemoryLocker
+    from aiosched.lockers.postgres import PostgresLocker
     from aiosched.lockers.redis import RedisLocker
     from aiosched.lockers.redlock import RedlockLocker
     from aiosched.lockers.urls import locker_from_url
@@ -20,6 +21,7 @@ __all__ = [
     "LockRecord",
     "LostEvent",
     "MemoryLocker",
+    "PostgresLocker",
     "RedisLocker",
     "RedlockLocker",
     "locker_from_url",
@@ -31,6 +33,7 @@ _HOMES = {
     "LockRecord": "_record",
     "LostEvent": "_lease",
     "MemoryLocker": "memory",
+    "PostgresLocker": "postgres",
     "RedisLocker": "redis",
     "RedlockLocker": "redlock",
     "locker_from_url": "urls",

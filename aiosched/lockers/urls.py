@@ -16,7 +16,8 @@ def locker_from_url(url: str, /) -> ClaimingLocker:
     """Return the locker that *url* names; nothing is opened.
 
     ``memory:`` · ``file:PATH`` (a directory: ``file:rel``, ``file:/abs``, ``file:///abs``) ·
-    ``redis://HOST`` · ``rediss://HOST`` · ``redlock:redis://ONE,redis://TWO,redis://THREE``.
+    ``redis://HOST`` · ``rediss://HOST`` · ``redlock:redis://ONE,redis://TWO,redis://THREE`` ·
+    ``postgresql://HOST/DATABASE``.
     Options of the locker are query parameters, as in ``redis://host/0?ttl=10&prefix=shop``; a
     server's driver is given those that it knows.
 
@@ -71,6 +72,13 @@ def _redlock(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
     return RedlockLocker([_with(each, drivers) for each in rest.split(",")], **_typed(ours))
 
 
+def _postgres(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
+    from aiosched.lockers.postgres import PostgresLocker  # noqa: PLC0415 - it brings the driver
+
+    ours, drivers = _shared_out(options, known=_POSTGRES_OPTIONS)
+    return PostgresLocker(_with(f"{url.partition(':')[0].lower()}:{rest}", drivers), **_typed(ours))
+
+
 def _shared_out(
     options: dict[str, str], *, known: tuple[str, ...]
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -100,6 +108,7 @@ def _refuse_unknown(url: str, options: dict[str, str], *, known: tuple[str, ...]
 
 
 _DURATIONS = {"timeout", "ttl"}
+_POSTGRES_OPTIONS = ("mode", "prefix", "schema", "timeout", "ttl")
 _REDIS_OPTIONS = ("on_amnesia", "prefix", "timeout", "ttl")
 
 _SCHEMES: dict[str, Callable[[str, str, dict[str, str]], ClaimingLocker]] = {
@@ -108,4 +117,6 @@ _SCHEMES: dict[str, Callable[[str, str, dict[str, str]], ClaimingLocker]] = {
     "redis": _redis,
     "rediss": _redis,
     "redlock": _redlock,
+    "postgresql": _postgres,
+    "postgres": _postgres,
 }

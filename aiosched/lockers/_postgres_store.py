@@ -1,0 +1,202 @@
+"""PostgreSQL as a store of locks: what is given back goes first, then claims, then renewals.
+
+A batch of claims is read in one round trip, decided here by `_record.decide`, and what was granted
+is written in a second one, over the versions that were read. Nothing is locked in between, so that
+a replica that stops there stops nobody. What somebody else has written meanwhile is read again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiosched.durations import MINUTE, SECOND
+from aiosched.errors import LockerUnavailable
+from aiosched.lockers._postgres_draft import Draft, Tenure
+from aiosched.lockers._postgres_session import Borrowed, Session
+from aiosched.lockers._postgres_sql import Statements, spelled, unspelled
+from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
+from aiosched.lockers._renewal import Lease, Renew
+from aiosched.lockers._requests import Ask, Look, Release, Request
+
+_ROUNDS = 50
+"""How often a claim is decided anew because others were quicker. Each time one of them was."""
+_PURGE_EVERY = 10 * MINUTE / SECOND
+
+
+class PostgresStore:
+    """Asks one PostgreSQL.
+
+    Args:
+        line: The connection, or the pool.
+        statements: Of the tables.
+        lease: Of the locks.
+
+    Attributes:
+        on_lost: Called, with the reason, when all that was held is lost.
+    """
+
+    def __init__(self, line: Session | Borrowed, statements: Statements, lease: Lease) -> None:
+        self.clock_offset: float | None = None
+        self.on_lost: Callable[[str], object] = str
+        self._line = line
+        self._statements = statements
+        self._lease = lease
+        self._held: set[str] = set()  # attempts that this session holds
+        self._purge_at = time.monotonic() + _PURGE_EVERY
+        if isinstance(line, Session):
+            line.on_lost = self._lost
+
+    async def perform(self, batch: Sequence[Request]) -> list[object]:
+        """Answer each request (see `aiosched.lockers._actor.Perform`)."""
+        await self._line.ready()
+        releases = [each for each in batch if isinstance(each, Release)]
+        asked = [each for each in batch if isinstance(each, (Ask, Look))]
+        answers: dict[Request, object] = {}
+        if releases:
+            await self._release(releases, answers)
+        if asked:
+            await self._decide(asked, answers)
+        for request in batch:
+            if isinstance(request, Renew):
+                answers[request] = await self._renew(request)
+        if not asked:
+            await self._purge()
+        if not answers:
+            await self._line.fetch("SELECT 1")
+        return [answers.get(request, True) for request in batch]
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._line.close()
+
+    async def records(self) -> list[LockRecord]:
+        """Return what is remembered, by key.
+
+        Raises:
+            LockerUnavailable: The store could not be asked.
+        """
+        await self._line.ready()
+        rows = await self._line.fetch(self._statements.survey, self._line.home)
+        shown = (_shown(row) for row in rows)
+        return sorted((each for each in shown if each), key=lambda each: each.key)
+
+    def _lost(self, why: str) -> None:
+        had_home, self._line.home = self._line.home, 0
+        self._held.clear()
+        if had_home:
+            self.on_lost(why)
+
+    # ── giving back ───────────────────────────────────────────────────────────────────────────
+
+    async def _release(self, releases: list[Release], answers: dict[Request, object]) -> None:
+        self._held.difference_update(each.attempt for each in releases)
+        (row,) = await self._line.fetch(
+            self._statements.release,
+            [spelled(each.key)[0] for each in releases],
+            [each.attempt for each in releases],
+            [each.due for each in releases],
+            [each.done for each in releases],
+            self._line.home,
+            None if self._held else self._idle("0"),
+        )
+        held = set(row[0] or ())
+        for place, release in enumerate(releases, 1):
+            answers[release] = place in held
+
+    # ── claims ────────────────────────────────────────────────────────────────────────────────
+
+    async def _decide(self, asked: list[Ask | Look], answers: dict[Request, object]) -> None:
+        for _ in range(_ROUNDS):
+            drafts = await self._drafts(asked)
+            written = await self._write([each for each in drafts if each.is_changed])
+            asked = []
+            for draft in drafts:
+                if draft.is_changed and draft.filed not in written:
+                    asked += [request for request, _answer in draft.answers]
+                else:
+                    answers.update(draft.answers)
+                    self._held.update(draft.taken)
+            if not asked:
+                return
+        for request in asked:
+            answers[request] = LockerUnavailable(
+                f"{request.key!r} is changed by others all the time"
+            )
+
+    async def _drafts(self, asked: Sequence[Ask | Look]) -> list[Draft]:
+        claims = [each.claim if isinstance(each, Ask) else None for each in asked]
+        began = time.time()
+        rows = await self._line.fetch(
+            self._statements.read,
+            [spelled(each.key)[0] for each in asked],
+            [each and each.due_us for each in claims],
+            [max(each.keep_us, each.late_us) if each else 0 for each in claims],
+            self._line.home,
+        )
+        self.clock_offset = rows[0]["now"] / SECOND - (began + time.time()) / 2
+        by_key: dict[str, list[tuple[Ask | Look, Any]]] = {}
+        for row in rows:
+            request = asked[row["place"] - 1]
+            by_key.setdefault(request.key, []).append((request, row))
+        tenure = Tenure(self._line.home or None, self._lease.ttl_us)
+        return [_draft(key, pairs, tenure) for key, pairs in by_key.items()]
+
+    async def _write(self, drafts: list[Draft]) -> set[bytes]:
+        if not drafts:
+            return set()
+        columns: list[Any] = list(zip(*(each.row() for each in drafts), strict=True))
+        dropped = [cut for each in drafts if (cut := each.dropped()) is not None]
+        added = [member for each in drafts for member in each.added()]
+        (row,) = await self._line.fetch(
+            self._statements.write,
+            *columns,
+            [filed for filed, _until in dropped],
+            [until for _filed, until in dropped],
+            [filed for filed, _due in added],
+            [due for _filed, due in added],
+            self._idle(str(max(round(self._lease.ttl * 1000), 1))),
+        )
+        return set(row[0] or ())
+
+    # ── holding ───────────────────────────────────────────────────────────────────────────────
+
+    async def _renew(self, request: Renew) -> list[object]:
+        keys = [spelled(lock.key)[0] for lock in request.locks]
+        attempts = [lock.id for lock in request.locks]
+        if self._line.home:
+            values: tuple[str, int] = (self._statements.confirm, self._line.home)
+        else:
+            values = (self._statements.prolong, self._lease.ttl_us)
+        statement, last = values
+        (row,) = await self._line.fetch(statement, keys, attempts, last)
+        held = set(row[0] or ())
+        return [attempt in held for attempt in attempts]
+
+    def _idle(self, milliseconds: str) -> str | None:
+        """Return how long the session may be idle, None where it is no matter."""
+        return milliseconds if self._line.home else None
+
+    async def _purge(self) -> None:
+        if time.monotonic() < self._purge_at:
+            return
+        self._purge_at = time.monotonic() + _PURGE_EVERY
+        await self._line.fetch(self._statements.purge, self._line.home)
+
+
+def _draft(key: str, pairs: list[tuple[Ask | Look, Any]], tenure: Tenure) -> Draft:
+    draft = Draft(key, (row for _request, row in pairs), tenure)
+    for request, _row in pairs:
+        if isinstance(request, Ask):
+            draft.ask(request)
+        else:
+            draft.look(request)
+    return draft
+
+
+def _shown(row: Any) -> LockRecord | None:
+    record = Record(*(row[name] for name in Record._fields))
+    if is_forgotten(record, row["now"], busy=row["busy"]):
+        return None
+    return describe(unspelled(row["key"], row["name"]), record, busy=row["busy"])
