@@ -10,6 +10,8 @@ from aiosched.moments import aware_us, from_us, to_us
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aiosched.protocols import Trigger
+
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments that make an equal value again."""
 
@@ -108,9 +110,40 @@ class BaseTrigger(Value):
         """Return the trigger that knows the job's name and the scheduler's zone."""
         return self
 
+    def zone_at(self, us: int) -> tzinfo:  # noqa: ARG002 - combinations use it
+        """Return the zone whose days the occurrence at *us* counts by."""
+        return self.zone
+
     def anchored(self, at_us: int) -> BaseTrigger:  # noqa: ARG002 - subclasses use it
         """Return the trigger with its phase fixed at a moment, if it had none: else itself."""
         return self
+
+    def between(self, start: datetime | None = None, end: datetime | None = None) -> BaseTrigger:
+        """Return the occurrences from *start* to *end*, both included; None leaves a side open.
+
+        An `Every` without anchor counts from *start*.
+
+        Raises:
+            InvalidTrigger: A bound is no aware datetime, or *end* lies before *start*.
+        """
+        bounded: BaseTrigger = _combine().Between(self, start, end)
+        return bounded
+
+    def __or__(self, other: Trigger) -> BaseTrigger:
+        combine = _combine()
+        return combine.Union(self, other) if combine.is_trigger(other) else NotImplemented
+
+    def __ror__(self, other: Trigger) -> BaseTrigger:
+        combine = _combine()
+        return combine.Union(other, self) if combine.is_trigger(other) else NotImplemented
+
+    def __sub__(self, other: Trigger) -> BaseTrigger:
+        combine = _combine()
+        return combine.Difference(self, other) if combine.is_trigger(other) else NotImplemented
+
+    def __rsub__(self, other: Trigger) -> BaseTrigger:
+        combine = _combine()
+        return combine.Difference(other, self) if combine.is_trigger(other) else NotImplemented
 
 
 class ZonedTrigger(BaseTrigger):
@@ -136,6 +169,12 @@ class ZonedTrigger(BaseTrigger):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remake_in, (type(self), *self.arguments(), self.zone)
+
+
+def _combine() -> Any:
+    from aiosched.triggers import combine  # noqa: PLC0415 - it builds on this module
+
+    return combine
 
 
 def _remake(kind: type[Value], positional: tuple[Any, ...], keywords: dict[str, Any]) -> Value:
