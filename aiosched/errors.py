@@ -15,7 +15,8 @@ AioschedError
     ├── TooLate                        the store's clock is past its lateness
     ├── LockerUnavailable              the store could not be asked
     │   └── UnfitStore                 what is there is no store of ours, or must not be one
-    └── LockLost                       a lock that was ours no longer is
+    ├── LockLost                       a lock that was ours no longer is
+    └── StaleFence                     what is written to has seen a newer grant
 """
 
 from __future__ import annotations
@@ -116,3 +117,7 @@ class UnfitStore(LockerUnavailable):
 
 class LockLost(LockError):
     """A lock that was granted is held no longer: expired, taken over, or its session is gone."""
+
+
+class StaleFence(LockError):
+    """What is to be written to has been written to under a newer grant of the key."""

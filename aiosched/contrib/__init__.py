@@ -1,0 +1,1 @@
+"""What goes along with other people's software; nothing here is imported by the rest."""
