@@ -20,6 +20,7 @@ from aiosched import (
     Once,
     RandomEvery,
     Scheduler,
+    SystemClock,
     UnknownJob,
     Weekly,
 )
@@ -316,6 +317,16 @@ def test_a_scheduler_and_a_job_say_what_they_are() -> None:
     job = scheduler.add(work, Every(seconds=30), name="job")
     assert repr(scheduler) == "<Scheduler web-1 new jobs=1>"
     assert repr(job) == "<Job 'job' scheduled Every(seconds=30)>"
+
+
+def test_a_scheduler_tells_its_zone_and_clock() -> None:
+    scheduler = Scheduler(timezone="Europe/Berlin", clock=(clock := SystemClock(skew=5)))
+    assert str(scheduler.timezone) == "Europe/Berlin"
+    assert scheduler.clock is clock
+    assert repr(clock) == "SystemClock(skew=5)"
+    assert repr(SystemClock()) == "SystemClock()"
+    with pytest.raises(ValueError, match="skew must be finite, got inf"):
+        SystemClock(skew=float("inf"))
 
 
 # -- groups --------------------------------------------------------------------------------------

@@ -74,10 +74,10 @@ class Admission:
 
     def would_queue(self, job: JobRecord) -> bool:
         """Say whether a run of *job*, entering now, would wait for a slot of the scheduler."""
-        limit, mine = self.max_running, job._spec.max_instances
-        if self.skip or limit is None or self.running < limit:
+        limit = job._spec.max_instances
+        if self.skip or not self._is_full():
             return False
-        return mine is None or len(job._runs or ()) < mine
+        return limit is None or len(job._runs or ()) < limit
 
     def leave(self, run: Run) -> None:
         """Give the slots of *run* back and let in who waited for them."""
@@ -118,9 +118,11 @@ class Admission:
                 self._leave_job(run)
         return waiting
 
+    def _is_full(self) -> bool:
+        return self.max_running is not None and self.running >= self.max_running
+
     def _take(self, run: Run, go: Go) -> Refusal | None:
-        limit = self.max_running
-        if limit is not None and self.running >= limit:
+        if self._is_full():
             if self.skip:
                 return FULL
             self._hold(run)
@@ -156,9 +158,7 @@ class Admission:
                 self.withdraw(waiting)
                 self.refuse(waiting, REPLACED)
         self._enqueue(run, go)
-        oldest = next(iter(job._runs), None) if job._runs else None
-        if oldest is None:
-            return
+        oldest = next(iter(job._runs or ()))  # somebody is in, or there were nobody to replace
         if self.withdraw(oldest):  # it only waited for the scheduler's limit
             self.refuse(oldest, REPLACED)
         elif oldest._task is not None and not oldest._replaced:
@@ -188,9 +188,7 @@ class Admission:
 
     def _leave_job(self, run: Run) -> None:
         job: JobRecord = run.job
-        runs = job._runs
-        if runs is None:
-            return
+        runs = job._runs or {}
         if len(runs) == 1:
             job._runs = None
         else:
@@ -201,11 +199,10 @@ class Admission:
     def _next_of(self, job: JobRecord) -> None:
         limit = job._spec.max_instances
         while job._queue and (limit is None or len(job._runs or ()) < limit):
+            if self.skip and self._is_full():
+                break  # a run that was queued is not refused for it
             run = job._queue.popleft()
-            go = self._waiting.pop(run)
-            refusal = self._take(run, go)
-            if refusal is not None:
-                self.refuse(run, refusal)
+            self._take(run, self._waiting.pop(run))
         self._tidy(job)
 
     def reconsider(self, job: JobRecord) -> None:

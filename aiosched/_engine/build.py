@@ -109,11 +109,9 @@ def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, 
     """
     if work.args or work.kwargs or not is_plain(work.func):
         return _make_call(work, spec, shop)
-    key = (work.func, spec.executor, spec.timeout, spec.retry)
-    try:
-        found = shop.calls.get(key)
-    except TypeError:  # something of the user's that has no hash
-        return _make_call(work, spec, shop)
+    # Executors may be equal, yet two; the call that is found keeps its own alive.
+    key = (work.func, id(spec.executor), spec.timeout, spec.retry)
+    found = shop.calls.get(key)
     if found is None:
         if len(shop.calls) >= _REMEMBERED:
             shop.calls.clear()

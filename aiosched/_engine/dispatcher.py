@@ -390,6 +390,8 @@ class Dispatcher:
         """Plan what waited for the end of a run; a job with nothing more to come is finished."""
         if job._at != IDLE or job._runs or job._queue or job._state is not JobState.SCHEDULED:
             return None
+        if job._wheel is None:
+            return None  # it has not been planned yet
         planner = self.planner
         if job._spec.from_completion and not job._is_spent and planner.active:
             try:

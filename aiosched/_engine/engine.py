@@ -25,6 +25,7 @@ from aiosched._engine.planner import Planner
 from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
 from aiosched._engine.timepiece import Timepiece
+from aiosched._engine.timing import by_elapsed
 from aiosched.durations import SECOND
 from aiosched.errors import SchedulerClosed, SchedulerFailed
 from aiosched.events import ClockStepped, SchedulerChanged, SchedulerState
@@ -402,6 +403,6 @@ class Engine:
 
     def _forget_plans(self, *, phase: bool = False) -> None:
         for job in self.registry.by_name.values():
-            self.planner.unplan(job)
-            if not phase and job._wheel is self.planner.ladder:
+            self.planner.forget(job)
+            if not phase and by_elapsed(job._trigger, job._spec):
                 job._prev = None  # unanchored intervals begin anew with the next start

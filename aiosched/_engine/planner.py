@@ -103,17 +103,22 @@ class Planner:
         """Plan the first occurrence of *job* from now; what was due before is never repeated."""
         self.unplan(job)
         job._overdue = False
-        if not by_elapsed(job._trigger, job._spec):
-            job._wheel = self.instants
+        counts = by_elapsed(job._trigger, job._spec)
+        job._wheel = self.ladder if counts else self.instants
+        if job._is_spent or (job._spec.from_completion and job._runs):
+            return  # nothing is to come, or `place_after_completion` will see to it
+        if not counts:
             self.place(job, job._trigger.next_us(begin_after(job, self.wall)))
             return
-        job._wheel = self.ladder
-        if job._spec.from_completion and job._runs:
-            return  # `place_after_completion` will
         due = first_elapsed(job, self.mono, self.offset)
         if job._prev is None:
             job._prev = self.mono
         self.place(job, due)
+
+    def forget(self, job: JobRecord) -> None:
+        """Take *job* out of the wheel; it has to `begin` again before anything comes of it."""
+        self.unplan(job)
+        job._wheel = None
 
     def following(self, job: JobRecord, due: int) -> int | None:
         """Return the occurrence after *due*, on the job's clock."""
@@ -125,8 +130,6 @@ class Planner:
 
     def place_after_completion(self, job: JobRecord) -> bool:
         """Plan *job*, whose run has ended, one interval from now; False: nothing is to come."""
-        if job._wheel is not self.ladder:
-            return False
         self.read_quietly()
         gap = job._trigger.gap(job._nth)
         job._prev = self.mono

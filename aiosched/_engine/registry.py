@@ -215,8 +215,7 @@ class Registry:
         if job._state is not JobState.SCHEDULED:
             return None
         try:
-            if not job._is_spent:
-                self._planner.begin(job)
+            self._planner.begin(job)
         except Exception as error:  # noqa: BLE001 - a trigger of the user's own
             return self.broken(job, error)
         self._watch.broken.pop(job.name, None)

@@ -59,7 +59,8 @@ def bind(trigger: Any, *, name: str, tz: tzinfo) -> Any:
     if isinstance(trigger, type) or not callable(getattr(trigger, "next_after", None)):
         raise TypeError(f"trigger must have next_after(moment), got {trigger!r}")
     bound = trigger.bind(name=name, tz=tz) if hasattr(trigger, "bind") else trigger
-    return bound if callable(getattr(bound, "next_us", None)) else Adapted(bound)
+    by_gaps = counts_elapsed(bound) and callable(getattr(bound, "gap", None))
+    return bound if by_gaps or callable(getattr(bound, "next_us", None)) else Adapted(bound)
 
 
 def by_elapsed(trigger: Any, spec: JobSpec) -> bool:

@@ -268,6 +268,24 @@ async def test_async_listeners_are_let_finish_at_the_end(scheduler: Scheduler) -
     assert [event.state for event in heard] == ["running", "draining", "stopped"]
 
 
+async def test_an_async_listener_that_never_ends_does_not_keep_a_stop(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    async def stuck(event: SchedulerChanged) -> None:
+        heard.append(event.state)
+        await asyncio.Event().wait()
+
+    scheduler.on(SchedulerChanged, stuck)
+    before = asyncio.get_running_loop().time()
+    async with scheduler:
+        pass
+    assert asyncio.get_running_loop().time() - before < 10
+    assert heard == ["running"]
+    assert "1 listeners were cancelled" in caplog.text
+
+
 async def test_an_async_listener_hears_what_happened_before_the_start(make: Make) -> None:
     heard: list[JobChanged] = []
 

@@ -266,6 +266,25 @@ async def test_objects_that_are_equal_are_called_each_for_itself(call: Any) -> N
     assert (first.calls, second.calls) == ([1], [1])
 
 
+async def test_executors_that_are_equal_are_used_each_for_itself(call: Any) -> None:
+    class Equal:
+        """Equal to others of its kind, and without a hash."""
+
+        def __init__(self, word: str) -> None:
+            self.word = word
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Equal)
+
+        __hash__ = None
+
+        async def submit(self, run: Run, func: Any, args: Any, kwargs: Any, /) -> str:
+            return self.word
+
+    words = [await call(plainly, executor=Equal(word)) for word in "abc"]
+    assert words == ["a", "b", "c"]
+
+
 async def test_an_object_without_a_hash_can_be_a_job(call: Any) -> None:
     @dataclass
     class Job:

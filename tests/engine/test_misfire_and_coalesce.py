@@ -101,6 +101,24 @@ async def test_a_backlog_waits_whatever_the_overlap_says(
     assert work.most == 1
 
 
+async def test_a_newer_run_replaces_none_that_waits_in_a_backlog(
+    scheduler: Scheduler, told: Told
+) -> None:
+    work = Work()
+    job = scheduler.add(work, Every(seconds=10), coalesce="all", overlap="replace")
+    async with scheduler:
+        await asyncio.sleep(5)
+        block(30)
+        await settle()
+        job.pause()
+        job.trigger_now()
+        for _ in range(4):
+            await settle()
+            work.end()
+    assert told.numbers("cancelled") == [1]
+    assert told.numbers("succeeded") == [2, 3, 4]
+
+
 async def test_a_backlog_does_not_fill_the_queue_of_regular_runs(
     scheduler: Scheduler, told: Told
 ) -> None:

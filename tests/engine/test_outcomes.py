@@ -364,6 +364,24 @@ async def test_any_other_base_exception_is_a_failure_that_stays_in_its_run(
     assert "never retrieved" not in caplog.text
 
 
+async def test_a_run_may_keep_its_slot_for_work_that_goes_on(
+    scheduler: Scheduler, told: Told
+) -> None:
+    async def start_something(run: Run) -> str:
+        for seconds in (5, 10):
+            run.hold_until(asyncio.ensure_future(asyncio.sleep(seconds)))
+        return "begun"
+
+    job = scheduler.add(start_something, NEVER)
+    async with scheduler:
+        outcome = await job.run_now()
+        assert (outcome.status, outcome.value) == ("succeeded", "begun")
+        assert job.running == (outcome.run,)
+        await asyncio.sleep(11)
+        assert job.running == ()
+    assert told.statuses() == ["succeeded"]
+
+
 # -- neighbours ----------------------------------------------------------------------------------
 
 

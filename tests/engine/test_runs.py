@@ -22,11 +22,12 @@ from aiosched import (
     RandomEvery,
     Run,
     Scheduler,
+    SchedulerChanged,
     SchedulerClosed,
     Started,
 )
 from aiosched.testing import VirtualClock
-from tests.engine.support import Told, Work
+from tests.engine.support import Told, Work, settle
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Make = Callable[..., Scheduler]
@@ -164,6 +165,18 @@ async def test_a_delay_of_nothing_is_due_at_once(scheduler: Scheduler, told: Tol
     assert told.statuses() == ["succeeded"]
 
 
+async def test_a_delay_that_is_over_is_not_repeated_by_an_update(
+    scheduler: Scheduler, told: Told
+) -> None:
+    scheduler.once(after=5, name="job")(nothing)
+    async with scheduler:
+        await asyncio.sleep(10)
+        scheduler["job"].update(tags=["new"])
+        await asyncio.sleep(10)
+        assert scheduler["job"].state == "finished"
+    assert seconds(*(each.run.due_at for each in told.outcomes)) == [5]
+
+
 async def test_a_custom_trigger_is_followed_to_its_end(scheduler: Scheduler, told: Told) -> None:
     class Doubling:
         def next_after(self, moment: datetime) -> datetime | None:
@@ -240,6 +253,15 @@ async def test_start_at_is_the_first_run_from_completion(scheduler: Scheduler, t
         assert seconds(*job.next_runs(2)) == [25, 35]
         await asyncio.sleep(50)
     assert seconds(*(each.run.due_at for each in told.outcomes)) == [25, 35, 45]
+
+
+async def test_stop_at_ends_what_counts_from_completion(scheduler: Scheduler, told: Told) -> None:
+    stop = START + timedelta(seconds=25)
+    job = scheduler.add(nothing, Every(seconds=10), from_completion=True, stop_at=stop)
+    async with scheduler:
+        await asyncio.sleep(60)
+        assert job.state == "finished"
+    assert seconds(*(each.run.due_at for each in told.outcomes)) == [10, 20]
 
 
 async def test_stop_at_ends_an_interval_too(scheduler: Scheduler, told: Told) -> None:
@@ -464,6 +486,31 @@ class Breaking:
         raise ZeroDivisionError("no more")
 
 
+async def test_an_interval_of_ones_own_that_breaks_stops_its_job_too(
+    scheduler: Scheduler, told: Told
+) -> None:
+    class Breaking:
+        """Counts elapsed time, until it breaks."""
+
+        elapsed = True
+
+        def next_after(self, moment: datetime) -> datetime:
+            return moment + timedelta(seconds=10)
+
+        def gap(self, index: int) -> int:
+            if index == 2:
+                raise ZeroDivisionError("no more")
+            return 10_000_000
+
+    for name, from_completion in (("a", False), ("b", True)):
+        scheduler.add(nothing, Breaking(), name=name, from_completion=from_completion)
+    async with scheduler:
+        await asyncio.sleep(60)
+        assert len(scheduler.health().problems) == 2
+        assert {job.state for job in scheduler} == {"scheduled"}
+    assert len(told.outcomes) == 4
+
+
 @pytest.mark.parametrize("answer", [None, START, START.replace(tzinfo=None), "soon"])
 @pytest.mark.parametrize("seconds_until", [0, 3])
 async def test_a_trigger_that_breaks_stops_its_job_loudly_and_no_other(
@@ -567,6 +614,87 @@ async def test_a_burst_leaves_the_loop_its_turns(make: Make, virtual_time: Virtu
         await asyncio.sleep(2)
     assert turns > 10
     assert [each.run.job.spec.priority for each in told.outcomes] == [1] * 250 + [0] * 250
+
+
+async def test_a_job_that_runs_before_it_is_planned_is_not_finished(make: Make) -> None:
+    scheduler = make()
+    for number in range(2_500):
+        scheduler.add(nothing, Every(seconds=10), name=str(number))
+    last = scheduler["2499"]
+    scheduler.on(SchedulerChanged, lambda event: event.state != "running" or last.trigger_now())
+    async with scheduler:  # more jobs than are planned in one turn of the loop
+        assert last.state == "scheduled"
+        scheduler.pause()
+        scheduler.resume()
+        await settle()
+        assert last.state == "scheduled"
+        told = Told(scheduler)
+        await asyncio.sleep(12)
+        assert len(told.outcomes) == 2_500
+
+
+async def test_a_spent_job_that_ends_in_a_pause_is_finished_after_it(
+    scheduler: Scheduler, work: Work
+) -> None:
+    job = scheduler.add(work, Every(seconds=10), max_runs=1)
+    async with scheduler:
+        await asyncio.sleep(15)
+        scheduler.pause()
+        scheduler.resume()
+        assert job.state == "scheduled"
+        scheduler.pause()
+        work.end()
+        await settle()
+        assert job.state == "scheduled"
+        scheduler.resume()
+        assert job.state == "finished"
+
+
+async def test_an_interval_begins_anew_also_after_a_pause(scheduler: Scheduler, told: Told) -> None:
+    scheduler.add(nothing, Every(seconds=10))
+    async with scheduler:
+        await asyncio.sleep(15)
+        scheduler.pause()
+    await asyncio.sleep(2)
+    async with scheduler:
+        await asyncio.sleep(12)
+    assert seconds(*(each.run.due_at for each in told.outcomes)) == [10, 27]
+
+
+async def test_a_run_that_waits_for_its_turn_in_a_burst_can_be_taken_out(
+    make: Make, virtual_time: VirtualClock
+) -> None:
+    class Slow:
+        """A clock on which each look takes half a millisecond: two runs a turn."""
+
+        passed = 0
+
+        def now(self) -> int:
+            return virtual_time.now() + self.passed
+
+        def monotonic(self) -> int:
+            self.passed += 500
+            return virtual_time.monotonic() + self.passed
+
+    scheduler = make(clock=Slow())
+    told = Told(scheduler)
+    for number in range(20):
+        scheduler.add(
+            nothing, Once(START + timedelta(seconds=1)), name=str(number), priority=-number
+        )
+    queued: list[int] = []
+
+    def remove_the_last(event: Started) -> None:
+        queued.append(scheduler.queued)
+        if "19" in scheduler.jobs:
+            scheduler.remove("19")
+
+    scheduler.on(Started, remove_the_last)
+    async with scheduler:
+        await asyncio.sleep(2)
+    assert queued[0] > 10
+    assert [(each.job.name, each.status) for each in told.outcomes][:1] == [("19", "cancelled")]
+    assert [each.job.name for each in told.outcomes[1:]] == [str(number) for number in range(19)]
 
 
 async def test_calls_that_need_a_running_scheduler_say_so(scheduler: Scheduler) -> None:
