@@ -18,6 +18,7 @@ import pytest
 from aiosched import (
     DrainReport,
     Every,
+    JobChanged,
     JobState,
     LockerUnavailable,
     MemoryLocker,
@@ -172,6 +173,43 @@ async def test_a_listener_may_stop_the_scheduler_whose_run_it_was_told_of(virtua
     await scheduler.start()
     await asyncio.sleep(20)
     assert scheduler.state is SchedulerState.STOPPED
+
+
+async def test_an_async_listener_hears_of_what_came_before_the_start(virtual_time):
+    scheduler = Scheduler(clock=virtual_time)
+    heard: list[str] = []
+
+    @scheduler.on(JobChanged)
+    async def listener(event):
+        heard.append(f"{event.job.name} {event.change}")
+
+    scheduler.add(nothing, Every(seconds=1), name="early")
+    assert heard == []
+    async with scheduler:
+        scheduler.add(nothing, Every(seconds=1), name="late")
+    assert heard == ["early added", "late added"]
+
+
+async def test_a_listener_that_does_not_end_is_cancelled_by_the_stop(virtual_time, caplog):
+    scheduler = Scheduler(clock=virtual_time)
+    cancelled: list[str] = []
+
+    @scheduler.on(Outcome)
+    async def listener(_event):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("cancelled")
+            raise
+
+    scheduler.add(nothing, Every(seconds=1))
+    await scheduler.start()
+    await asyncio.sleep(3.5)
+    began = virtual_time.monotonic()
+    await scheduler.stop()
+    assert virtual_time.monotonic() - began == pytest.approx(5e6, abs=10)
+    assert cancelled == ["cancelled"]
+    assert "1 listeners were cancelled" in caplog.text
 
 
 # -- again --------------------------------------------------------------------------------------
@@ -563,6 +601,32 @@ async def test_a_run_that_suppresses_its_cancellation_has_its_outcome_all_the_sa
     await asyncio.sleep(1)
     assert [each.status for each in outcomes] == [Status.CANCELLED]
     assert job.running == ()
+
+
+async def test_an_abandoned_run_keeps_its_slot_if_the_scheduler_starts_again_in_its_loop(
+    virtual_time,
+):
+    scheduler = Scheduler(clock=virtual_time, shutdown_timeout=0)
+    outcomes = outcomes_of(scheduler)
+    over = asyncio.Event()
+
+    async def stubborn():
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+
+    job = scheduler.add(stubborn, Every(seconds=1), name="stubborn")
+    await scheduler.start()
+    await asyncio.sleep(1.5)
+    await scheduler.stop()
+    async with scheduler:
+        await asyncio.sleep(1.5)
+        assert outcomes[-1].refusal.gate == "job_limit"
+        over.set()
+        await asyncio.sleep(1)
+        assert outcomes[-1].status is Status.SUCCEEDED
+        assert job.running == ()
+    assert len(outcomes) == 3
 
 
 def test_an_abandoned_run_does_not_block_its_job_in_another_loop():
