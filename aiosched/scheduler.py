@@ -334,6 +334,7 @@ class Scheduler(Registrar):
         if self._stop_asked.is_set():
             self._engine.hurry()
         self._stop_asked.set()
+        self._engine.give_up_opening()
 
     def pause(self) -> None:
         """Let nothing be due until `resume`; runs that go on are not touched."""
@@ -362,6 +363,9 @@ class Scheduler(Registrar):
             with _signals(self.request_stop):
                 async with self:
                     await _first(self._stop_asked, self._engine.failed)
+        except SchedulerClosed:
+            if not self._stop_asked.is_set():
+                raise
         finally:
             self._serving = None
 

@@ -132,9 +132,14 @@ class Engine:
             await asyncio.wait({self._opening})
         finally:
             self._opening.cancel()
-        if self._stopping is not None:
+        if self._stopping is not None or self._opening.cancelled():
             raise SchedulerClosed("the scheduler was stopped while it was starting")
         self._opening.result()
+
+    def give_up_opening(self) -> None:
+        """Let a start fail that still waits for a locker."""
+        if self._opening is not None:
+            self._opening.cancel()
 
     async def _bury(self) -> None:
         """Forget what went on in a loop that was closed without a stop."""

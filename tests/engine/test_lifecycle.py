@@ -941,6 +941,18 @@ async def test_asking_twice_does_not_wait_for_threads(virtual_time, caplog):
     assert "it still goes on" in caplog.text
 
 
+async def test_asking_to_stop_ends_a_start_that_waits_for_its_locker(virtual_time):
+    hangs = Shop(gate=asyncio.Event())
+    scheduler = Scheduler(clock=virtual_time, locker=hangs)
+    scheduler.add(nothing, Every(seconds=1), name="a")
+    serving = asyncio.create_task(scheduler.serve())
+    await asyncio.sleep(1)
+    scheduler.request_stop()
+    await serving
+    assert scheduler.state is SchedulerState.NEW
+    assert hangs.log == ["open"]
+
+
 async def test_asking_to_stop_from_inside_a_run_is_fine(virtual_time):
     scheduler = Scheduler(clock=virtual_time)
 
