@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -233,9 +234,9 @@ def check_locker(value: Any, name: str = "locker") -> Locker:
     """Return *value* if it is a locker.
 
     Raises:
-        TypeError: It has no ``lock`` to call.
+        TypeError: It has no async ``lock``; the clients of stores have one that is not.
     """
-    if isinstance(value, type) or not callable(getattr(value, "lock", None)):
+    if isinstance(value, type) or not inspect.iscoroutinefunction(getattr(value, "lock", None)):
         raise TypeError(f"{name} must have an async lock(key), got {value!r}")
     locker: Locker = value
     return locker
@@ -245,9 +246,10 @@ def check_elector(value: Any, name: str = "elector") -> Elector:
     """Return *value* if it is an elector.
 
     Raises:
-        TypeError: It has no ``is_leader`` to call.
+        TypeError: It has no async ``is_leader``.
     """
-    if isinstance(value, type) or not callable(getattr(value, "is_leader", None)):
+    asks = getattr(value, "is_leader", None)
+    if isinstance(value, type) or not inspect.iscoroutinefunction(asks):
         raise TypeError(f"{name} must have an async is_leader(), got {value!r}")
     elector: Elector = value
     return elector

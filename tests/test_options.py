@@ -386,3 +386,16 @@ def test_a_removed_job_cannot_be_updated() -> None:
     job.remove()
     with pytest.raises(UnknownJob, match="was removed"):
         job.update(timeout=1)
+
+
+class StoreClient:
+    """Has a ``lock`` as clients of stores have: it makes an object and asks nobody."""
+
+    def lock(self, name: str) -> object:
+        return name
+
+
+@pytest.mark.parametrize("wrong", [StoreClient(), SomeLocker, object(), "redis://"])
+def test_what_has_no_async_lock_is_no_locker(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"locker must have an async lock\(key\), got"):
+        Scheduler(locker=wrong)
