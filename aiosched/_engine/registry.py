@@ -87,7 +87,8 @@ class Registry:
             TypeError, ValueError: Something does not fit.
         """
         name = prefix + name_for(func, name, spec)
-        self._check_free(name)
+        if name in self._jobs:
+            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
         work = work or plain_work(func)
         call, arguments = call_for(work, spec, self._shop)
         return self._make(
@@ -102,12 +103,7 @@ class Registry:
         )
 
     def add(self, job: JobRecord) -> JobRecord:
-        """Register a job that was made here.
-
-        Raises:
-            DuplicateJob: The name is taken by now.
-        """
-        self._check_free(job.name)
+        """Register a job that was made here just now."""
         self._jobs[job.name] = job
         self._count_priority(job._spec, 1)
         if job._spec.expect_within is not None:
@@ -117,10 +113,10 @@ class Registry:
         return job
 
     def add_all(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
-        """Register all of *jobs*, or none.
+        """Register all of *jobs*, which were made here just now, or none.
 
         Raises:
-            DuplicateJob: A name is taken, or two have the same.
+            DuplicateJob: Two have the same name.
         """
         new: dict[str, JobRecord] = {}
         for job in jobs:
@@ -253,10 +249,6 @@ class Registry:
     def _count_priority(self, spec: JobSpec, by: int) -> None:
         if spec.priority:
             self._dispatcher.prioritised += by
-
-    def _check_free(self, name: str) -> None:
-        if name in self._jobs:
-            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
 
     def _check(self, job: JobRecord) -> None:
         if job._state is JobState.REMOVED:
