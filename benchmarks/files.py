@@ -115,6 +115,7 @@ TOPIC = Topic(
             full={"processes": 4, "keys": 100, "turns": 50},
             quick={"processes": 4, "keys": 100, "turns": 10},
             tiny={"processes": 2, "keys": 2, "turns": 2},
+            repeats=1,
         ),
     ),
     lines=(
