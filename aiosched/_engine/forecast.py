@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.planner import begin_after, first_elapsed
 from aiosched._engine.timing import by_elapsed
@@ -23,13 +23,17 @@ def upcoming(job: JobRecord, planner: Planner, now: int, n: int) -> list[datetim
     spec = job._spec
     if spec.max_runs is not None:
         n = min(n, spec.max_runs - job._started)
-    zone: tzinfo = getattr(job._trigger, "zone", None) or UTC
     found: list[datetime] = []
     for due in _occurrences(job, planner, now):
         if len(found) >= n or (spec.stop_at is not None and due > spec.stop_at):
             break
-        found.append(from_us(due, zone))
+        found.append(from_us(due, _zone_of(job._trigger, due)))
     return found
+
+
+def _zone_of(trigger: Any, due: int) -> tzinfo:
+    zone_at: Callable[[int], tzinfo] | None = getattr(trigger, "zone_at", None)
+    return UTC if zone_at is None else zone_at(due)
 
 
 def _occurrences(job: JobRecord, planner: Planner, now: int) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 from aiosched.errors import InvalidTrigger
@@ -18,18 +18,23 @@ if TYPE_CHECKING:
 class Adapted:
     """A user's trigger that only has `next_after`, for a planner that counts in microseconds."""
 
-    __slots__ = ("trigger",)
+    __slots__ = ("_zone", "trigger")
 
     elapsed: Final = False
 
     def __init__(self, trigger: Trigger) -> None:
         self.trigger = trigger
+        self._zone: tzinfo = UTC
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Adapted) and self.trigger == other.trigger
 
     def __hash__(self) -> int:
         return hash(self.trigger)
+
+    def zone_at(self, _us: int) -> tzinfo:
+        """Return the zone of the moment that the trigger named last."""
+        return self._zone
 
     def next_us(self, us: int) -> int | None:
         """Return the trigger's next occurrence.
@@ -45,6 +50,7 @@ class Adapted:
             raise ValueError(
                 f"{self.trigger!r} gave {moment!r}, which is not after {from_us(us)!r}"
             )
+        self._zone = moment.tzinfo or UTC
         return found
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import anyio.from_thread
@@ -782,6 +782,34 @@ async def test_nothing_is_foreseen_while_an_interval_waits_for_the_end_of_a_run(
 async def test_next_runs_are_in_the_triggers_zone(scheduler: Scheduler) -> None:
     job = scheduler.add(nothing, Cron("0 9 * * *", tz="Europe/Berlin"))
     assert [str(each) for each in job.next_runs(1)] == ["2026-01-01 09:00:00+01:00"]
+
+
+async def test_next_runs_of_a_custom_trigger_are_in_its_zone_too(scheduler: Scheduler) -> None:
+    class Noon:
+        """Noon in Tokyo."""
+
+        zone_of_it = timezone(timedelta(hours=9))
+
+        def next_after(self, moment: datetime) -> datetime:
+            noon = moment.astimezone(self.zone_of_it).replace(hour=12, minute=0, second=0)
+            return noon if noon > moment else noon + timedelta(days=1)
+
+    job = scheduler.add(nothing, Noon())
+    expected = ["2026-01-01 12:00:00+09:00", "2026-01-02 12:00:00+09:00"]
+    assert [str(each) for each in job.next_runs(2)] == expected
+    async with scheduler:
+        assert [str(each) for each in job.next_runs(2)] == expected
+
+
+async def test_next_runs_of_a_union_are_each_in_the_zone_that_named_it(
+    scheduler: Scheduler,
+) -> None:
+    trigger = Cron("0 9 * * *", tz="Europe/Berlin") | Cron("0 20 * * *", tz="Asia/Tokyo")
+    job = scheduler.add(nothing, trigger)
+    assert [str(each) for each in job.next_runs(2)] == [
+        "2026-01-01 09:00:00+01:00",
+        "2026-01-01 20:00:00+09:00",
+    ]
 
 
 # -- a running job -------------------------------------------------------------------------------
