@@ -120,7 +120,7 @@ def _read(record: str, occurrence: str) -> str:
             END AS newest
         FROM unnest($1::bytea[], $2::bigint[], $3::bigint[])
             WITH ORDINALITY AS a(key, due, keep, place)
-        CROSS JOIN clock LEFT JOIN {record} r ON r.key = a.key
+        CROSS JOIN clock LEFT JOIN {record} r ON r.key = a.key ORDER BY a.place
     """
 
 
