@@ -414,7 +414,7 @@ class Scheduler(Registrar):
 
     def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
         """Return the checked options; jobs with the same options share one."""
-        named = "name" in options
+        named = options.get("name") is not None
         key = named if len(options) == named else _key_of(options)
         if key is None:
             return self._resolve(options, named=named)
@@ -443,11 +443,13 @@ def _key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
     parts: list[Any] = []
     for name, value in options.items():
         if name == "name":
-            parts.append(name)
+            parts.append((name, value is None))
         elif isinstance(value, _BY_VALUE):
             parts.append((name, type(value), value))  # True is no 1
-        elif name in _BY_IDENTITY:
+        elif name in _BY_IDENTITY or (name == "gates" and type(value) is tuple):
             parts.append((name, id(value)))  # kept alive by the spec
+        elif name == "tags" and type(value) is tuple and all(type(tag) is str for tag in value):
+            parts.append((name, value))
         else:
             return None
     return frozenset(parts)

@@ -40,6 +40,9 @@ class SomeElector:
 async def work() -> None: ...
 
 
+async def of_another() -> None: ...
+
+
 def spec_of(**options: Any) -> JobSpec:
     return Scheduler().add(work, Every(seconds=1), **options).spec
 
@@ -166,6 +169,18 @@ def test_jobs_with_the_same_options_share_one_spec() -> None:
     scheduler = Scheduler()
     first = scheduler.add(work, Every(seconds=1), name="first", timeout=1)
     second = scheduler.add(work, Every(seconds=9), name="second", timeout=1)
+    assert first.spec is second.spec
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"tags": ("a", "b")}, {"gates": (print,)}, {"executor": ThreadExecutor()}, {"name": None}],
+    ids=lambda options: next(iter(options)),
+)
+def test_so_do_jobs_with_the_same_tags_gates_or_objects(options: dict) -> None:
+    scheduler = Scheduler()
+    first = scheduler.add(work, Every(seconds=1), **{"name": "first", **options})
+    second = scheduler.add(of_another, Every(seconds=9), **{"name": "second", **options})
     assert first.spec is second.spec
 
 

@@ -453,6 +453,15 @@ def test_a_locker_set_afterwards_needs_stable_names_too(prefix: str) -> None:
         scheduler.use_locker(SomeLocker())
 
 
+@pytest.mark.parametrize("options", [{"name": None}, {"name": None, "timeout": 5}])
+def test_no_name_is_no_stable_name(options: dict) -> None:
+    scheduler = Scheduler()
+    scheduler.add(work, Every(seconds=60), name="stable", timeout=5)
+    scheduler.add(lambda: None, Every(seconds=60), **options)
+    with pytest.raises(ValueError, match="name must be given with a locker"):
+        scheduler.use_locker(SomeLocker())
+
+
 def test_a_locker_set_afterwards_must_be_one() -> None:
     with pytest.raises(TypeError, match="locker must have an async lock"):
         Scheduler().use_locker("memory:")
