@@ -27,8 +27,9 @@ _STOPPED = frozenset({JobState.PAUSED, JobState.REMOVED})
 def wants_it(job: JobRecord) -> bool:
     """Say whether the store has to be asked, at a start, what became of *job*."""
     spec = job._spec
-    claims = isinstance(spec.locker, ClaimingLocker)
-    return claims and (spec.catch_up != "none" or spec.delivery == "at_least_once")
+    if spec.catch_up == "none" and spec.delivery == "at_most_once":
+        return False
+    return isinstance(spec.locker, ClaimingLocker)
 
 
 async def make_up(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiosched")
 
 _SLICE: Final = 1_000  # microseconds of firing before the loop has its turn
+_AT_ONCE: Final = 64  # overdue occurrences of one job: about 0.2 ms
 _LATE: Final = Refusal("misfire", "too_late")
 _COALESCED: Final = Refusal("coalesce", "superseded")
 _ENOUGH: Final = Refusal("job_limit", "max_runs")
@@ -200,12 +201,28 @@ class Dispatcher:
             self._on_failure(error)
 
     def _occur(self, job: JobRecord, now: int) -> None:
-        """Take one due occurrence of *job*: run it or miss it, and plan the next."""
+        """Take what is due of *job*: the occurrence, or with it those that are overdue behind it.
+
+        A scheduler that is behind must come to an occurrence that runs: would it take one at a time
+        through the wheel, as many might fall due meanwhile.
+        """
+        more = self._take(job, now)
+        left = _AT_ONCE
+        while more and left and job._wheel is not None and IDLE != job._at <= now:
+            job._wheel.discard(job)
+            more = self._take(job, now)
+            left -= 1
+
+    def _take(self, job: JobRecord, now: int) -> bool:
+        """Take one due occurrence of *job*: run it or miss it, and plan the next.
+
+        Is the next one overdue, too?
+        """
         due = job._due
         spec = job._spec
         planner = self.planner
         if due is None:
-            return
+            return False
         job._prev = due
         job._nth += 1
         job._fired += 1
@@ -231,6 +248,7 @@ class Dispatcher:
             refusal = self.admission.enter(run, self._begin)
             if refusal is not None:
                 self.conclude(run, Status.REFUSED, refusal)
+        return overdue
 
     def _occur_late(self, run: Run, late: int, *, overdue: bool) -> None:
         """Decide on an occurrence that is late, or one of several that are overdue."""

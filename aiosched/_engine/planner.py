@@ -63,7 +63,8 @@ class Planner:
         self._loop = loop
         self._context = context
         # uvloop rounds timers to milliseconds and starts them from a time that it has cached.
-        self._coarse = type(loop).__module__.partition(".")[0] == "uvloop"
+        kinds = type(loop).__mro__
+        self._coarse = any(kind.__module__.partition(".")[0] == "uvloop" for kind in kinds)
         self._known = False
         self.go_on()
         self.read()
