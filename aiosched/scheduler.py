@@ -8,8 +8,8 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, timedelta, tzinfo
-from types import NoneType, TracebackType
+from datetime import UTC, tzinfo
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 from aiosched._engine.build import Work
@@ -23,8 +23,7 @@ from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.errors import RunDeadlock, SchedulerClosed, UnknownJob
 from aiosched.events import Event, SchedulerState
 from aiosched.job import Job
-from aiosched.model import Retry
-from aiosched.options import JobSpec, check_locker, defaults, resolve
+from aiosched.options import JobSpec, check_locker, defaults
 from aiosched.protocols import Clock, Elector, Listener, Locker, Trigger
 from aiosched.registrar import JobGroup, Registrar
 from aiosched.triggers.walltime import zone
@@ -35,10 +34,7 @@ if TYPE_CHECKING:
 
 L = TypeVar("L", bound=Listener)
 
-_REMEMBERED_SPECS = 1_024
 _NO_ARGS: tuple[()] = ()
-_BY_VALUE = (str, int, float, NoneType, timedelta, Retry)
-_BY_IDENTITY = frozenset({"locker", "elector", "executor", "context"})
 
 
 class Scheduler(Registrar):
@@ -84,7 +80,6 @@ class Scheduler(Registrar):
         _check_choice("on_failure", on_failure, ("raise", "exit"))
         _check_limit(max_running)
         self._base = _base_spec(locker, elector, defaults)
-        self._specs: dict[Any, JobSpec] = {}
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
         self.instance: str = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
@@ -199,7 +194,6 @@ class Scheduler(Registrar):
             check_locker(locker)
         self._engine.registry.inherit_locker(locker)
         self._base = defaults(self._base, {"locker": locker})
-        self._specs.clear()
 
     def use_clock(self, clock: Clock) -> None:
         """Take the time from another clock: for simulations, before a start.
@@ -408,26 +402,9 @@ class Scheduler(Registrar):
         options: Mapping[str, Any],
         prefix: str = "",
     ) -> JobRecord:
-        spec = self._spec_of(options)
+        spec = self._engine.specs.resolve(self._base, options)
         work = None if args is _NO_ARGS and kwargs is None else _work(func, args, kwargs)
         return self._engine.registry.make(func, trigger, work, options.get("name"), spec, prefix)
-
-    def _spec_of(self, options: Mapping[str, Any]) -> JobSpec:
-        """Return the checked options; jobs with the same options share one."""
-        named = options.get("name") is not None
-        key = named if len(options) == named else _key_of(options)
-        if key is None:
-            return self._resolve(options, named=named)
-        found = self._specs.get(key)
-        if found is None:
-            if len(self._specs) >= _REMEMBERED_SPECS:
-                self._specs.clear()
-            found = self._specs[key] = self._resolve(options, named=named)
-        return found
-
-    def _resolve(self, options: Mapping[str, Any], *, named: bool) -> JobSpec:
-        given = {name: value for name, value in options.items() if name != "name"}
-        return resolve(self._base, given, named=named)
 
 
 def _work(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Work:
@@ -436,23 +413,6 @@ def _work(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise TypeError(f"kwargs must be a mapping of arguments, got {kwargs!r}")
     return Work(func, tuple(args), dict(kwargs or {}))
-
-
-def _key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
-    """Return what tells options apart; None where only they themselves could."""
-    parts: list[Any] = []
-    for name, value in options.items():
-        if name == "name":
-            parts.append((name, value is None))
-        elif isinstance(value, _BY_VALUE):
-            parts.append((name, type(value), value))  # True is no 1
-        elif name in _BY_IDENTITY or (name == "gates" and type(value) is tuple):
-            parts.append((name, id(value)))  # kept alive by the spec
-        elif name == "tags" and type(value) is tuple and all(type(tag) is str for tag in value):
-            parts.append((name, value))
-        else:
-            return None
-    return frozenset(parts)
 
 
 def _base_spec(

@@ -24,6 +24,7 @@ from aiosched._engine.lockers import Lockers
 from aiosched._engine.planner import Planner
 from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
+from aiosched._engine.specs import SpecBook
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed
 from aiosched.durations import SECOND
@@ -58,6 +59,7 @@ class Engine:
         self.error: BaseException | None = None
         self.failed = asyncio.Event()
         self.bus = Bus()
+        self.specs = SpecBook()
         self.watch = Watch(self.time)
         self.lockers = Lockers(self.time)
         self.planner = Planner(self.time, self.bus, self._wake)
@@ -81,6 +83,7 @@ class Engine:
             dispatcher=self.dispatcher,
             lockers=self.lockers,
             watch=self.watch,
+            specs=self.specs,
             shop=Shop(timezone, ThreadExecutor(), ProcessExecutor()),
         )
         self.draining = False

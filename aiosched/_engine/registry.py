@@ -19,6 +19,7 @@ from aiosched._engine.build import (
     trigger_for,
 )
 from aiosched._engine.record import JobRecord
+from aiosched._engine.specs import SpecBook
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed, public
 from aiosched._engine.wheel import IDLE
@@ -52,6 +53,7 @@ class Registry:
         dispatcher: Dispatcher,
         lockers: Lockers,
         watch: Watch,
+        specs: SpecBook,
         shop: Shop,
     ) -> None:
         self._engine = engine
@@ -63,6 +65,7 @@ class Registry:
         self._lockers = lockers
         self._watch = watch
         self._shop = shop
+        self._specs = specs
         self._jobs: dict[str, JobRecord] = {}
         self.by_name: Mapping[str, JobRecord] = MappingProxyType(self._jobs)
 
@@ -171,7 +174,7 @@ class Registry:
             raise TypeError(
                 f"name cannot be updated, got {options['name']!r}: remove and add the job"
             )
-        spec = resolve(job._spec, options) if options else job._spec
+        spec = self._specs.resolve(job._spec, options) if options else job._spec
         self._rebuild(job, public(job._trigger) if trigger is None else trigger, spec)
         self._dispatcher.admission.reconsider(job)
         self._tell(job, JobChange.UPDATED)
@@ -226,25 +229,32 @@ class Registry:
             self._planner.arm()
 
     def _rebuild(self, job: JobRecord, trigger: Any, spec: JobSpec) -> None:
-        call, arguments = call_for(job._work, spec, self._shop)
         bound = trigger_for(trigger, job.name, spec, self._shop.timezone)
+        replan = job._at == IDLE or bound != job._trigger
+        other_clock = by_elapsed(bound, spec) != by_elapsed(job._trigger, job._spec)
+        if spec is not job._spec:
+            replan |= _timing(spec) != _timing(job._spec)
+            self._respecify(job, spec)
+        job._trigger = bound
+        if other_clock:
+            job._prev = None  # it belonged to the one before
+        if job._state is JobState.FINISHED:
+            job._state = JobState.SCHEDULED
+        if replan:
+            self._planner.unplan(job)
+            self._plan(job)
+
+    def _respecify(self, job: JobRecord, spec: JobSpec) -> None:
+        call, arguments = call_for(job._work, spec, self._shop)
         key = lock_key_for(spec.lock_key, job.name, arguments)
         gates = self._lockers.gates_for(spec)
         # Nothing below this line raises.
         self._count_priority(job._spec, -1)
         self._count_priority(spec, 1)
-        if by_elapsed(bound, spec) != by_elapsed(job._trigger, job._spec):
-            job._prev = None  # it belonged to the other clock
         if spec.expect_within != job._spec.expect_within:
             self._watch.expect(job)
-        replan = bound != job._trigger or _timing(spec) != _timing(job._spec)
-        job._call, job._trigger, job._spec = call, bound, spec
+        job._call, job._spec = call, spec
         job._gates, job._lock_key = gates, key
-        if job._state is JobState.FINISHED:
-            job._state = JobState.SCHEDULED
-        if replan or job._at == IDLE:
-            self._planner.unplan(job)
-            self._plan(job)
 
     def _count_priority(self, spec: JobSpec, by: int) -> None:
         if spec.priority:
