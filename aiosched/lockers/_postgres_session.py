@@ -299,7 +299,8 @@ async def limited(
     try:
         return await asking
     except BaseException as error:
-        connection.terminate()
+        with suppress(*ERRORS):  # a pool's, which it may have taken back by now
+            connection.terminate()
         tell_end("its session was given up")
         if is_late:
             raise silent(settings) from error
