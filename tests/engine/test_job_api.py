@@ -524,6 +524,22 @@ async def test_bounds_can_be_moved(scheduler: Scheduler, told: Told) -> None:
     assert due(told) == [10, 30, 40]
 
 
+async def test_a_moved_bound_holds_for_what_is_planned(scheduler: Scheduler, told: Told) -> None:
+    earlier = scheduler.add(nothing, Cron("*/10 * * * * *"), name="earlier")
+    later = scheduler.add(nothing, Cron("*/10 * * * * *"), name="later")
+    late = scheduler.add(nothing, Cron("*/10 * * * * *"), name="late")
+    async with scheduler:
+        await asyncio.sleep(15)
+        earlier.update(stop_at=at(18))
+        assert earlier.state == "finished"
+        later.update(start_at=at(35))
+        late.update(jitter=9)
+        await asyncio.sleep(30)
+    assert due(told, earlier) == [10]
+    assert due(told, later) == [10, 40]
+    assert told.of(late)[1].started_at > at(20.5)
+
+
 async def test_a_running_job_goes_on_with_what_it_began_with(scheduler: Scheduler) -> None:
     work = Work()
     job = scheduler.add(work, NEVER)

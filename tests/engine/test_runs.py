@@ -683,9 +683,11 @@ async def test_a_run_that_waits_for_its_turn_in_a_burst_can_be_taken_out(
             nothing, Once(START + timedelta(seconds=1)), name=str(number), priority=-number
         )
     queued: list[int] = []
+    started: list[str] = []
 
     def remove_the_last(event: Started) -> None:
         queued.append(scheduler.queued)
+        started.append(event.job.name)
         if "19" in scheduler.jobs:
             scheduler.remove("19")
 
@@ -695,6 +697,7 @@ async def test_a_run_that_waits_for_its_turn_in_a_burst_can_be_taken_out(
     assert queued[0] > 10
     assert [(each.job.name, each.status) for each in told.outcomes][:1] == [("19", "cancelled")]
     assert [each.job.name for each in told.outcomes[1:]] == [str(number) for number in range(19)]
+    assert "19" not in started
 
 
 async def test_calls_that_need_a_running_scheduler_say_so(scheduler: Scheduler) -> None:
@@ -710,6 +713,22 @@ async def test_calls_that_need_a_running_scheduler_say_so(scheduler: Scheduler) 
             scheduler.pause()
         async with scheduler:
             pass
+
+
+async def test_what_is_expected_of_a_job_counts_from_when_it_is_expected(
+    scheduler: Scheduler,
+) -> None:
+    async with scheduler:
+        await asyncio.sleep(3_600)
+        job = scheduler.add(nothing, Every(days=1), expect_within="90s")
+        assert scheduler.health().ok
+        await asyncio.sleep(100)
+        assert not scheduler.health().ok
+        job.update(expect_within="200s")
+        assert scheduler.health().ok
+        job.update(expect_within=None)
+        await asyncio.sleep(1_000)
+        assert scheduler.health().ok
 
 
 async def test_expect_within_turns_health_bad_until_the_next_success(
