@@ -33,7 +33,7 @@ class Admission:
         refuse: Called with a queued run that is refused after all.
     """
 
-    __slots__ = ("_heap", "_seq", "_waiting", "max_running", "refuse", "running", "skip")
+    __slots__ = ("_heap", "_kept", "_seq", "_waiting", "max_running", "refuse", "running", "skip")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Admission:
         self.running = 0
         self._seq = 0
         self._heap: list[tuple[int, int, Run]] = []  # runs with a job's slot, without a scheduler's
+        self._kept: dict[JobRecord, None] = {}  # jobs whose queue waits although they have room
         self._waiting: dict[Run, Go] = {}  # every queued run
 
     @property
@@ -85,6 +86,8 @@ class Admission:
         if self._heap:
             self._release()
         self._leave_job(run)
+        if self._kept:
+            self._let_kept_in()
 
     def hand_over(self, run: Run, successor: Run) -> None:
         """Let *successor*, of the same job, have the slots of *run* without a gap."""
@@ -200,10 +203,17 @@ class Admission:
         limit = job._spec.max_instances
         while job._queue and (limit is None or len(job._runs or ()) < limit):
             if self.skip and self._is_full():
-                break  # a run that was queued is not refused for it
+                self._kept[job] = None  # a run that was queued is not refused for it
+                break
             run = job._queue.popleft()
             self._take(run, self._waiting.pop(run))
         self._tidy(job)
+
+    def _let_kept_in(self) -> None:
+        jobs, self._kept = tuple(self._kept), {}
+        for job in jobs:
+            if job._queue:
+                self._next_of(job)
 
     def reconsider(self, job: JobRecord) -> None:
         """Let queued runs of *job* in if its limit has grown."""

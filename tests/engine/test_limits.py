@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiosched import Cron, Every, Job, Once, Run, Scheduler, testing
@@ -493,6 +493,12 @@ class Law:
                     future.set_result(None)
 
 
+@example(
+    limit=2,
+    when_full="skip",
+    kinds=[0, 2],
+    steps=[("start", 0), ("start", 1), ("start", 1), ("cancel job", 0), ("allow more", 1)],
+)
 @settings(max_examples=120, deadline=None)
 @given(
     limit=st.sampled_from([None, 1, 1, 2]),
