@@ -9,14 +9,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal
 
-from redis import exceptions
-
 from aiosched.durations import SECOND
 from aiosched.errors import LockerUnavailable, UnfitStore
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
 from aiosched.lockers._redis_script import Names, Operation
-from aiosched.lockers._redis_wire import Wire
+from aiosched.lockers._redis_wire import Wire, is_denied, is_unknown_script
 from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
 
@@ -86,11 +84,7 @@ class RedisStore:
 
     async def _call(self, calls: Sequence[script.Call]) -> list[Any]:
         replies = await self._wire.send([call.command("EVALSHA", script.SHA) for call in calls])
-        unknown = [
-            place
-            for place, reply in enumerate(replies)
-            if isinstance(reply, exceptions.NoScriptError)
-        ]
+        unknown = [place for place, reply in enumerate(replies) if is_unknown_script(reply)]
         if unknown:  # the server is new, or was told to forget its scripts; EVAL makes it remember
             first, *others = (calls[place] for place in unknown)
             again = await self._wire.send(
@@ -113,7 +107,7 @@ class RedisStore:
         if self._on_amnesia == "run":
             return ""
         (info,) = await self._wire.send([("INFO",)])
-        if isinstance(info, exceptions.NoPermissionError):
+        if is_denied(info):
             raise UnfitStore(
                 f"Redis at {self._wire.where} must let us ask INFO (ACL +info), to see whether it "
                 'can forget; or give on_amnesia="run"'

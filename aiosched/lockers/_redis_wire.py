@@ -129,6 +129,16 @@ _TRANSIENT = (
 )
 
 
+def is_unknown_script(reply: Any) -> bool:
+    """Tell whether the server does not know the script of this name."""
+    return isinstance(reply, exceptions.NoScriptError)
+
+
+def is_denied(reply: Any) -> bool:
+    """Tell whether our user may not ask this."""
+    return isinstance(reply, exceptions.NoPermissionError)
+
+
 def pool_of(url_or_client: str | Any) -> redis.asyncio.ConnectionPool:
     """Return what makes connections: of our own without retries, or a client's as they are.
 

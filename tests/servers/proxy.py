@@ -100,6 +100,9 @@ class Proxy:
             await asyncio.wait([each.task for each in self._open])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._listener is None:  # accepted just before it was closed
+            writer.transport.abort()
+            return
         self.connections += 1
         connection = _Connection(writer)
         self._open.add(connection)
