@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from aiosched.durations import SECOND
-from aiosched.errors import AlreadyRan, LockError, LockHeld, Superseded, TooEarly, TooLate
+from aiosched.errors import LockError, LockHeld
+from aiosched.lockers import _refusals
 from aiosched.model import Claim
 from aiosched.moments import from_us
 
@@ -25,11 +25,6 @@ FOREVER = 2**53 - 1
 
 ASK_AGAIN = 1.0
 """Seconds after which to ask again, in stores where a holder's death shows at once."""
-
-ASK_SOON = 0.1
-"""Seconds after which to ask again for what comes after a redelivery that is going on."""
-
-_LONGEST_KEY = 60
 
 
 class Record(NamedTuple):
@@ -237,11 +232,7 @@ def _held_by_another(record: Record, asked: Question) -> LockHeld:
     claim = asked.claim
     planned = claim.redeliver and claim.due_us is not None
     behind = planned and record.open_due is not None and record.attempt > 1
-    return LockHeld(
-        f"{_shown(claim)} is held by another",
-        remaining=min(ASK_SOON, asked.remaining) if behind else asked.remaining,
-        behind_redelivery=behind,
-    )
+    return _refusals.held(claim, asked.remaining, behind_redelivery=behind)
 
 
 def _refuse_occurrence(record: Record, asked: Question) -> LockError | None:
@@ -249,14 +240,11 @@ def _refuse_occurrence(record: Record, asked: Question) -> LockError | None:
     if due is None:
         return None
     if due > now:
-        wait = (due - now) / SECOND
-        return TooEarly(f"{_shown(claim)} is due in {wait:.6f} s by the store's clock", wait=wait)
+        return _refusals.too_early(claim, due, now)
     if due < now - claim.late_us:
-        age = (now - due) / SECOND
-        return TooLate(f"{_shown(claim)} was due {age:.3f} s ago, later than allowed")
+        return _refusals.too_late(claim, due, now)
     if asked.busy and claim.redeliver and due == record.open_due:
-        message = f"{_shown(claim)} is not completed, and its key is held"
-        return LockHeld(message, remaining=asked.remaining, same_occurrence=True)
+        return _refusals.uncompleted(claim, asked.remaining)
     return _refuse_claimed(record, asked, due)
 
 
@@ -265,11 +253,10 @@ def _refuse_claimed(record: Record, asked: Question, due: int) -> LockError | No
     if record.watermark is None or due > record.watermark:
         return None
     if due in (record.watermark, floor) or (floor is not None and due in asked.claimed):
-        return AlreadyRan(f"{_shown(claim)} was claimed before")
+        return _refusals.already_ran(claim)
     if claim.exact and floor is not None and due > floor:
         return None
-    newest = from_us(record.watermark).isoformat()
-    return Superseded(f"{_shown(claim)} is older than {newest}, which was claimed")
+    return _refusals.superseded(claim, record.watermark)
 
 
 def _grant(record: Record, asked: Question, due: int | None, number: int) -> Grant:
@@ -293,8 +280,3 @@ def _grant(record: Record, asked: Question, due: int | None, number: int) -> Gra
     new = Record(fence, watermark, floor, open_due, opened, owner, asked.attempt, due, forget_at)
     is_new_member = due is not None and floor is not None and due > floor and number == 1
     return Grant(new, due, fence, number, due if is_new_member else None, drop_until)
-
-
-def _shown(claim: Claim) -> str:
-    key = claim.key if len(claim.key) <= _LONGEST_KEY else f"{claim.key[:_LONGEST_KEY]}…"
-    return f"{key!r}" if claim.due_at is None else f"{key!r} of {claim.due_at.isoformat()}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiosched.durations import SECOND
 from aiosched.errors import AlreadyRan, LockHeld, Superseded, TooEarly, TooLate
-from aiosched.lockers._record import ASK_SOON
 from aiosched.model import Claim
 from aiosched.moments import from_us
 
 _LONGEST_KEY = 60
+_ASK_SOON = 0.1
+"""Seconds after which to ask again for what comes after a redelivery that is going on."""
 
 
 def already_ran(claim: Claim) -> AlreadyRan:
@@ -44,7 +45,7 @@ def held(claim: Claim, remaining: float, *, behind_redelivery: bool) -> LockHeld
     """Its key is busy."""
     return LockHeld(
         f"{_shown(claim)} is held by another",
-        remaining=min(ASK_SOON, remaining) if behind_redelivery else remaining,
+        remaining=min(_ASK_SOON, remaining) if behind_redelivery else remaining,
         behind_redelivery=behind_redelivery,
     )
 
