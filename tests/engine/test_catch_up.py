@@ -102,9 +102,7 @@ async def test_the_bounds_of_the_job_bound_what_is_made_up_for(restart):
     assert [hour for hour, _ in ran] == [2, 3, 4]
 
 
-async def test_a_moment_that_came_while_nobody_ran_is_made_up_for(
-    virtual_time, locker, job, lines
-):
+async def test_a_moment_that_came_while_nobody_ran_is_made_up_for(virtual_time, locker, job, lines):
     scheduler = Scheduler(clock=virtual_time, locker=locker)
     made = scheduler.add(job, Once(at(1), at(2)), name="hourly", catch_up="all")
     async with scheduler:
