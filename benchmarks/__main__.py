@@ -6,11 +6,19 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import adding, bursts, files, runs, triggers, wakeups
+from benchmarks import adding, bursts, files, redislocks, runs, triggers, wakeups
 from benchmarks.harness import measure_all
 from benchmarks.report import page_of, table_of
 
-TOPICS = (runs.TOPIC, adding.TOPIC, bursts.TOPIC, wakeups.TOPIC, triggers.TOPIC, files.TOPIC)
+TOPICS = (
+    runs.TOPIC,
+    adding.TOPIC,
+    bursts.TOPIC,
+    wakeups.TOPIC,
+    triggers.TOPIC,
+    files.TOPIC,
+    redislocks.TOPIC,
+)
 SCENARIOS = {each.name: each for topic in TOPICS for each in topic.scenarios}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
