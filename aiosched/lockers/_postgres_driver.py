@@ -36,6 +36,6 @@ def explained(error: BaseException, where: str) -> LockerUnavailable:
     message = f"PostgreSQL at {where}: {str(error) or type(error).__name__}"
     state = getattr(error, "sqlstate", None) or ""
     is_unfit = state.startswith(_UNFIT) and not isinstance(error, _PASSING)
-    if is_unfit or isinstance(error, asyncpg.ClientConfigurationError):
+    if is_unfit or isinstance(error, ValueError):  # what the driver says of wrong parameters
         return UnfitStore(message)
     return LockerUnavailable(message)

@@ -88,9 +88,9 @@ class Session:
         self._is_pooled = False
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
-        if self._connection is None:
-            await self._begin()
         connection = self._connection
+        if connection is None:  # since it was ready: what was read goes by a session that is gone
+            raise LockerUnavailable(f"PostgreSQL at {self._settings.where}: the session has ended")
         ask = self._ask_in_transaction if self._is_pooled else self._ask
         asking = ask(connection, sql, values)
         return await limited(connection, asking, self._settings, self._end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from aiosched.durations import SECOND, Duration, microseconds
@@ -106,8 +106,7 @@ class PostgresLocker(RemoteLocker):
 
     def _open_in(self, loop: asyncio.AbstractEventLoop) -> _Open:
         opened = super()._open_in(loop)
-        if isinstance(opened.store, PostgresStore):
-            opened.store.on_lost = opened.actor.lose_all
+        cast("PostgresStore", opened.store).on_lost = opened.actor.lose_all
         return opened
 
 

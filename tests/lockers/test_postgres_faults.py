@@ -176,6 +176,28 @@ async def test_a_terminated_session_loses_all_its_locks_at_once(dsn, sql, key):
         assert await (await locker.lock(key)).unlock()  # on a new session
 
 
+async def test_what_was_read_by_a_session_is_not_written_by_another(dsn, monkeypatch, key):
+    async with opened(PostgresLocker(dsn)) as locker:
+        (store,) = (each.store for each in locker._open.values())
+        fetch = store._line.fetch
+
+        async def end_after(*asked):
+            rows = await fetch(*asked)
+            store._line._connection.terminate()
+            await asyncio.sleep(0)
+            return rows
+
+        monkeypatch.setattr(store._line, "fetch", end_after)
+        with pytest.raises(LockerUnavailable, match="session"):
+            await locker.lock(key)
+        monkeypatch.undo()
+        async with opened(PostgresLocker(dsn)) as other:
+            lock = await locker.lock(key)
+            with pytest.raises(LockHeld):
+                await other.lock(key)
+            assert await lock.unlock()
+
+
 async def test_a_leases_holder_does_not_mind_the_end_of_its_session(dsn, sql, key):
     async with opened(PostgresLocker(dsn, mode="lease")) as locker:
         lock = await locker.lock(key)
