@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from aiosched.testing.loop import LoopDeadlock, VirtualLoop
     from aiosched.testing.running import run
     from aiosched.testing.simulation import Simulation, simulate
+    from aiosched.testing.triggers import TriggerConformance
 
 __all__ = [
     "LockerConformance",
     "LoopDeadlock",
     "Simulation",
+    "TriggerConformance",
     "VirtualClock",
     "VirtualLoop",
     "run",
@@ -27,6 +29,7 @@ _HOMES = {
     "LockerConformance": "aiosched.testing.lockers",
     "LoopDeadlock": "aiosched.testing.loop",
     "Simulation": "aiosched.testing.simulation",
+    "TriggerConformance": "aiosched.testing.triggers",
     "VirtualClock": "aiosched.testing.clock",
     "VirtualLoop": "aiosched.testing.loop",
     "run": "aiosched.testing.running",

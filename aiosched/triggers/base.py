@@ -40,7 +40,7 @@ class Value:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if type(self) is not type(other):
+        if not isinstance(other, Value) or type(self) is not type(other):
             return NotImplemented
         return self.arguments() == other.arguments()
 
@@ -59,19 +59,20 @@ class Value:
 
 
 class BaseTrigger(Value):
-    """A pure trigger: subclasses give `next_us`, everything else follows from it."""
+    """A pure trigger: subclasses give `next_us`, everything else follows from it.
+
+    Attributes:
+        zone: That of the datetimes that `next_after` returns.
+    """
 
     __slots__ = ()
+
+    zone: tzinfo = UTC
 
     @property
     def elapsed(self) -> bool:
         """Whether occurrences are spaced from the job's start instead of being wall moments."""
         return False
-
-    @property
-    def zone(self) -> tzinfo:
-        """The zone of the datetimes that `next_after` returns."""
-        return UTC
 
     def next_us(self, us: int, /) -> int | None:
         """Return the first occurrence strictly later than *us*; None: never again.

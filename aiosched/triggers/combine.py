@@ -27,16 +27,19 @@ _TRIED_FROM = to_us(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class _Combined(BaseTrigger):
-    """A trigger made of others. An `Every` without anchor among them counts from the Unix epoch."""
+    """A trigger made of others, in the zone of the first.
 
-    __slots__ = ("_given",)
+    An `Every` without anchor among them counts from the Unix epoch.
+    """
 
+    __slots__ = ("_given", "zone")
+
+    zone: tzinfo
     _given: tuple[BaseTrigger, ...]
 
-    @property
-    def zone(self) -> tzinfo:
-        """That of its first part."""
-        return self._given[0].zone
+    def _take(self, *parts: BaseTrigger) -> None:
+        put(self, "_given", parts)
+        put(self, "zone", parts[0].zone)
 
     def zone_at(self, us: int) -> tzinfo:
         """Return the zone of the part that names the occurrence at *us*."""
@@ -71,10 +74,12 @@ class Union(_Combined):
     _parts: tuple[BaseTrigger, ...]
 
     def __init__(self, *triggers: Trigger) -> None:
+        if not triggers:
+            raise InvalidTrigger("triggers must name at least one, got none")
         parts: list[BaseTrigger] = []
         for trigger in triggers:
             parts.extend(trigger.parts if isinstance(trigger, Union) else [_own(trigger)])
-        put(self, "_given", tuple(parts))
+        self._take(*parts)
         put(self, "_parts", tuple(part.anchored(0) for part in parts))
 
     @property
@@ -109,7 +114,7 @@ class Difference(_Combined):
     _taken: tuple[BaseTrigger, ...]
 
     def __init__(self, left: Trigger, right: Trigger) -> None:
-        put(self, "_given", (_own(left), _own(right)))
+        self._take(_own(left), _own(right))
         put(self, "_left", self._given[0].anchored(0))
         put(self, "_taken", tuple(part.anchored(0) for part in _alternatives(self._given[1])))
         if self._given[0] == self._given[1] or self._is_vain():
@@ -174,7 +179,7 @@ class Between(_Combined):
     def __init__(
         self, trigger: Trigger, start: datetime | None = None, end: datetime | None = None
     ) -> None:
-        put(self, "_given", (_own(trigger),))
+        self._take(_own(trigger))
         put(self, "_start", None if start is None else moment_us(start, "start"))
         put(self, "_end", None if end is None else moment_us(end, "end"))
         if self._start is not None and self._end is not None and self._start > self._end:

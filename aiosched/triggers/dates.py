@@ -135,32 +135,30 @@ class _CombinedDays(DaySet):
     _right: DaySet
     _sign = ""
 
-    def __init__(self, left: DaySet, right: DaySet) -> None:
+    def _combine(
+        self, left: DaySet, right: DaySet, combined: Callable[[NextDay, NextDay, int], int | None]
+    ) -> None:
         if left.tz and right.tz and left.tz != right.tz:
             raise InvalidTrigger(f"tz must be the same for both, got {left.tz!r} and {right.tz!r}")
         put(self, "_left", left)
         put(self, "_right", right)
-        self._hold(partial(self._following, left.next_day, right.next_day), left.tz or right.tz)
-
-    @staticmethod
-    def _following(left: NextDay, right: NextDay, day: int) -> int | None:
-        raise NotImplementedError
+        self._hold(partial(combined, left.next_day, right.next_day), left.tz or right.tz)
 
     def bind(self, *, name: str, tz: tzinfo) -> Self:
         """Return them as the days of *tz*, unless they have a zone."""
         if self.tz is not None or tz is UTC:
             return self
-        return type(self)(self._left.bind(name=name, tz=tz), self._right.bind(name=name, tz=tz))
+        left, right = (part.bind(name=name, tz=tz) for part in (self._left, self._right))
+        return type(self)(left, right)  # type: ignore[call-arg]
 
     def arguments(self) -> Arguments:
         """Return the two sets."""
         return (self._left, self._right), {}
 
     def __repr__(self) -> str:
-        right = repr(self._right)
-        return f"{self._left!r} {self._sign} " + (
-            f"({right})" if isinstance(self._right, _CombinedDays) else right
-        )
+        nested = isinstance(self._right, _CombinedDays)
+        right = f"({self._right!r})" if nested else repr(self._right)
+        return f"{self._left!r} {self._sign} {right}"
 
 
 class DaysOfEither(_CombinedDays):
@@ -169,10 +167,8 @@ class DaysOfEither(_CombinedDays):
     __slots__ = ()
     _sign = "|"
 
-    @staticmethod
-    def _following(left: NextDay, right: NextDay, day: int) -> int | None:
-        found = [each for each in (left(day), right(day)) if each is not None]
-        return min(found, default=None)
+    def __init__(self, left: DaySet, right: DaySet) -> None:
+        self._combine(left, right, _earlier)
 
 
 class DaysWithout(_CombinedDays):
@@ -181,14 +177,22 @@ class DaysWithout(_CombinedDays):
     __slots__ = ()
     _sign = "-"
 
-    @staticmethod
-    def _following(left: NextDay, right: NextDay, day: int) -> int | None:
-        for _ in range(_VAIN_DAYS):
-            found = left(day)
-            if found is None or right(found) != found:
-                return found
-            day = found + 1
-        return None
+    def __init__(self, left: DaySet, right: DaySet) -> None:
+        self._combine(left, right, _other)
+
+
+def _earlier(left: NextDay, right: NextDay, day: int) -> int | None:
+    found = [each for each in (left(day), right(day)) if each is not None]
+    return min(found, default=None)
+
+
+def _other(left: NextDay, right: NextDay, day: int) -> int | None:
+    for _ in range(_VAIN_DAYS):
+        found = left(day)
+        if found is None or right(found) != found:
+            return found
+        day = found + 1
+    return None
 
 
 def _midnight(next_day: NextDay, wall: int) -> int | None:

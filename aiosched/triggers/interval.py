@@ -90,6 +90,11 @@ class Every(ZonedTrigger):
         """The interval in microseconds."""
         return self._interval
 
+    @property
+    def anchor(self) -> datetime | None:
+        """The moment that fixes its phase, in UTC; None: the job's start does."""
+        return None if self._anchor is None else from_us(self._anchor)
+
     def gap(self, index: int, /) -> int:  # noqa: ARG002 - every gap is the same
         """Return the interval in microseconds."""
         return self._interval
@@ -118,7 +123,7 @@ class Every(ZonedTrigger):
         return _every(self._interval, self._anchor, tz)
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if not isinstance(other, Every) or type(self) is not type(other):
             return NotImplemented
         return (self._interval, self._anchor) == (other._interval, other._anchor)
 

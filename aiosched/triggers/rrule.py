@@ -56,7 +56,7 @@ class RRule(WallTrigger):
         put(self, "_end", wall_us(last) if last and is_utc else None)
         times = times_of(self.rule, begin)
         self._follow(times.first, tz, dst, ELAPSED if is_wildcard(parts) else None)
-        if not self._names_a_time():
+        if self.next_us(wall_us(begin) - 2 * DAY) is None:
             raise InvalidTrigger(f"rule must name a time, got {rule!r} with start={begin}")
 
     def next_us(self, us: int, /) -> int | None:
@@ -68,12 +68,6 @@ class RRule(WallTrigger):
         """Return the rule, where it starts if not at the epoch, and the zone."""
         start = {} if self.start == _EPOCH else {"start": self.start}
         return (self.rule,), start | self._wall_arguments()
-
-    def _names_a_time(self) -> bool:
-        try:
-            return self.next_us(wall_us(self.start) - 2 * DAY) is not None
-        except ValueError as error:  # dateutil finds out late that parts cannot go together
-            raise InvalidTrigger(f"rule must be possible, got {self.rule!r}: {error}") from error
 
 
 def _begin(start: date | None, tz: str | tzinfo | None) -> tuple[datetime, str | tzinfo | None]:

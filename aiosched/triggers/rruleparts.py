@@ -130,9 +130,10 @@ def _check_number(rule: str, name: str, text: str) -> None:
 
 
 def _check_weekdays(rule: str, freq: str, value: str) -> None:
+    most = 53 if freq == "YEARLY" else 5
     for each in value.split(","):
         match = _DAY.fullmatch(each)
-        if match is None or (match[1] is not None and int(match[1]) == 0):
+        if match is None or (match[1] is not None and not 1 <= abs(int(match[1])) <= most):
             refuse("rule", "have weekdays such as MO or -1FR", rule)
         if match[1] is not None and freq not in {"MONTHLY", "YEARLY"}:
             refuse("rule", f"not count weekdays with FREQ={freq}", rule)

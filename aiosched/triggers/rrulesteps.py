@@ -53,7 +53,9 @@ class Steps:
         self._hours = _numbers(parts, "BYHOUR")
         self._minutes = _numbers(parts, "BYMINUTE")
         self._seconds = _numbers(parts, "BYSECOND")
-        self._times = _chosen(parts, self._times_of_a_period(start)) if self._some_count() else ()
+        self._times: tuple[int, ...] = (
+            _chosen(parts, self._times_of_a_period(start)) if self._some_count() else ()
+        )
 
     def first(self, wall: int) -> int | None:
         """Return the first time at or after *wall*; None: there is none within 400 years."""

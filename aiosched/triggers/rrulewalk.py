@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from dateutil.rrule import rrulestr
 
 from aiosched.durations import DAY, WEEK
-from aiosched.moments import EPOCH, to_us
+from aiosched.moments import to_us
 
 _LOOKED_UP = 64  # times at once
 _YEAR = 366 * DAY
@@ -109,8 +109,3 @@ class Limited:
 def wall_us(shown: datetime) -> int:
     """Return a naive datetime in microseconds on the wall."""
     return to_us(shown.replace(tzinfo=UTC))
-
-
-def shown_at(wall: int) -> datetime:
-    """Return a wall time as a naive datetime."""
-    return EPOCH.replace(tzinfo=None) + timedelta(microseconds=wall)

@@ -45,7 +45,7 @@ class WallTrigger(BaseTrigger):
         put(self, "dst", choice(dst, "dst", tuple(FIXED)))
         put(self, "tz", None if tz is None else zone_of(tz))
         put(self, "_line", UTC_LINE if self.tz is None else timeline(self.tz))
-        put(self, "zone", self._line.tz)
+        put(self, "zone", self.tz or UTC)
         put(self, "_first", first)
         put(self, "_rule", rule or FIXED[dst])
 

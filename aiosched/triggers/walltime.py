@@ -101,10 +101,6 @@ class Timeline:
         self.current = found = segments[bisect_right(segments, (us + 1,)) - 1]
         return found
 
-    def wall(self, us: int) -> int:
-        """Return what the wall reads at *us*."""
-        return us + self.segment(us)[2]
-
     def next_us(self, us: int, first: First, rule: Rule) -> int | None:
         """Return the first occurrence of a wall-time pattern strictly later than *us*.
 

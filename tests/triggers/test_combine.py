@@ -79,6 +79,11 @@ def test_a_moment_that_two_name_is_one_occurrence():
     assert following(union, count=3) == ["05 13:00", "05 14:00", "06 13:00"]
 
 
+def test_a_union_of_nothing_is_refused():
+    with pytest.raises(InvalidTrigger, match="triggers must name at least one"):
+        Union()
+
+
 def test_a_union_ends_with_its_last():
     union = Once(NOON + HOUR) | Once(NOON + 2 * HOUR)
     assert following(union) == ["05 13:00", "05 14:00"]
@@ -134,6 +139,11 @@ def test_days_stay_those_of_the_triggers_own_zone_when_bound():
 def test_days_of_a_union_are_those_of_the_part_that_names_the_moment():
     union = Daily(at="23:00", tz="Asia/Tokyo") | Daily(at="23:00", tz="UTC")
     assert following(union - Dates("2026-05-06"), NOON, 3) == ["05 14:00", "05 23:00", "07 14:00"]
+
+
+def test_days_taken_from_what_is_left_are_those_of_its_zone():
+    difference = Cron("0 */6 * * *", tz="Asia/Tokyo") - Daily(at="21:00") - Dates("2026-05-06")
+    assert following(difference.between(), NOON, 1) == ["06 15:00"]
 
 
 def test_days_with_a_change_are_left_out_whole():
@@ -222,6 +232,7 @@ def test_a_delay_stands_alone():
         (Daily(), Daily() | Once(NOON)),
         (Every(days=1), Daily()),
         (Once(NOON), Once(NOON)),
+        (Hourly(), Hourly() | Daily()),
     ],
 )
 def test_a_difference_that_leaves_nothing_is_refused_in_time(left, right):
@@ -241,6 +252,12 @@ def test_a_difference_that_leaves_nothing_once_bound_is_refused_then():
     difference = Cron("H 5 * * *") - Cron("0-59 5 * * *")
     with pytest.raises(InvalidTrigger, match="must leave something"):
         difference.bind(name="job", tz=UTC)
+
+
+def test_a_difference_of_very_many_is_given_up(monkeypatch):
+    monkeypatch.setattr("aiosched.triggers.combine._VAIN_AT_LAST", 100)
+    with pytest.raises(InvalidTrigger, match="must leave something"):
+        Cron("* * * * * *") - Cron("* * * * * *", tz="Asia/Tokyo")
 
 
 def test_a_search_in_vain_ends_with_none():

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from aiosched.testing.triggers import TriggerConformance
+from aiosched.testing import TriggerConformance
 from aiosched.triggers import (
     After,
     Cron,

@@ -87,6 +87,19 @@ def test_sets_of_days_of_two_zones_do_not_mix():
         Dates("2026-12-24", tz="Asia/Tokyo") | Dates("2026-12-24", tz="Europe/Berlin")
 
 
+def test_a_set_of_which_all_days_are_taken_comes_to_an_end():
+    class EveryDay(DaySet):
+        __slots__ = ()
+
+        def __init__(self):
+            self._hold(lambda day: day, None)
+
+        def arguments(self):
+            return (), {}
+
+    assert (EveryDay() - EveryDay()).next_after(NEW_YEAR) is None
+
+
 def test_a_set_without_days_comes_to_an_end():
     assert (CHRISTMAS - CHRISTMAS).next_after(NEW_YEAR) is None
 

@@ -58,6 +58,11 @@ def test_anchoring_gives_the_same_interval_with_that_phase():
     assert Every(minutes=7).anchored(to_us(NOON)) == Every(minutes=7, anchor=NOON)
 
 
+def test_an_anchor_can_be_read():
+    assert Every(minutes=7, anchor=NOON.astimezone(TOKYO)).anchor == NOON
+    assert Every(minutes=7).anchor is None
+
+
 def test_anchoring_leaves_an_anchor_alone():
     every = Every(minutes=7, anchor=NOON)
     assert every.anchored(0) is every

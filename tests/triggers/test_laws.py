@@ -140,7 +140,7 @@ def test_cron_does_what_debian_does_around_every_change(key):
     changes = [each for each in oracle.changes(key) if each.year > 1970] or [QUIET]
     seen = [(each, oracle.ticks(key, each - around, each + around)) for each in changes]
 
-    @settings(max_examples=min(1200 // len(changes), 100), deadline=None)
+    @settings(max_examples=min(900 // len(changes), 100), deadline=None)
     @given(line=LINES, dst=DST)
     def agree(line, dst):
         for change, watched in seen:
@@ -176,7 +176,7 @@ def times_near(draw, shown: datetime) -> list[time]:
     return draw(st.lists(near | anywhere, min_size=1, max_size=4))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), place=places(), dst=DST, every=st.integers(1, 4))
 def test_daily_agrees_with_the_oracle(data, place, dst, every):
     key, change = place
@@ -193,7 +193,7 @@ def test_daily_agrees_with_the_oracle(data, place, dst, every):
     assert walked(trigger, change - AROUND, change + AROUND) == expected
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
     place=places(),
@@ -224,7 +224,7 @@ def test_weekly_agrees_with_the_oracle(data, place, dst, every, on):
 DAYS_OF_MONTH = st.integers(1, 31) | st.integers(-31, -1)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
     place=places(),

@@ -140,6 +140,10 @@ def test_a_rule_of_minutes_that_leaves_them_open_is_no_fixed_time():
 
 def test_a_rule_from_a_leap_day_stays_on_leap_days():
     rule = RRule("FREQ=YEARLY", start=date(2020, 2, 29))
+    assert following(rule, datetime(2022, 6, 1, tzinfo=UTC), 1) == ["2024-02-29 00:00"]
+    odd = RRule("FREQ=YEARLY;INTERVAL=3", start=date(2020, 2, 29))
+    assert following(odd, datetime(2060, 1, 1, tzinfo=UTC), 1) == ["2068-02-29 00:00"]
+    assert following(rule, datetime(2093, 1, 1, tzinfo=UTC), 1) == ["2096-02-29 00:00"]
     assert following(rule, datetime(2095, 1, 1, tzinfo=UTC), 2) == [
         "2096-02-29 00:00",
         "2104-02-29 00:00",
@@ -180,6 +184,7 @@ def test_it_is_a_value():
         ("FREQ=DAILY;BYHOUR=24", "have BYHOUR between 0 and 23"),
         ("FREQ=DAILY;BYDAY=XX", "have weekdays such as MO or -1FR"),
         ("FREQ=MONTHLY;BYDAY=0MO", "have weekdays such as"),
+        ("FREQ=MONTHLY;BYDAY=6MO", "have weekdays such as"),
         ("FREQ=WEEKLY;BYDAY=1MO", "not count weekdays with FREQ=WEEKLY"),
         ("FREQ=WEEKLY;WKST=1", "have a weekday for WKST"),
         ("FREQ=WEEKLY;BYMONTHDAY=1", "have no BYMONTHDAY with FREQ=WEEKLY"),

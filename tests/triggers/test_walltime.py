@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import from_us, to_us
 from aiosched.triggers import Cron, Daily, Monthly
-from aiosched.triggers.walltime import Timeline, timeline, zone
+from aiosched.triggers.walltime import FIXED, Timeline, timeline, zone
 from tests.triggers import oracle
 
 HOUR_US = 3_600_000_000
 NEW_YORK = "America/New_York"
+UTC_ZONE = oracle.zone_of("Etc/UTC")
 DST = st.sampled_from(["vixie", "skip", "both"])
 
 
@@ -61,6 +62,7 @@ def test_a_zone_is_shown_as_what_it_is():
 
 
 def test_a_tzinfo_is_used_as_given():
+    Daily(tz=timezone(timedelta(hours=5, minutes=45)))  # equal to it, and not it
     own = timezone(timedelta(hours=5, minutes=45), "own")
     found = Daily(at="06:00", tz=own).next_after(datetime(2026, 1, 1, tzinfo=UTC))
     assert found.tzinfo is own
@@ -145,6 +147,21 @@ def odd_zones(draw) -> Steps:
     )
     instants = [start * 2 for start in sorted(starts)]
     return Steps(*zip(instants, offsets[1:], strict=True), first=offsets[0])
+
+
+def test_the_first_and_the_last_moments_hold():
+    new_york = timeline(zone(NEW_YORK))
+    first, last = to_us(datetime.min.replace(tzinfo=UTC)), to_us(datetime.max.replace(tzinfo=UTC))
+    assert new_york.segment(first)[0] <= first
+    assert new_york.next_us(last, lambda wall: wall, FIXED["vixie"]) is None
+    assert new_york.segment(last)[1] == last + 1
+
+
+def test_the_chunks_kept_are_bounded():
+    line = Timeline(UTC_ZONE)
+    line._chunks.update({chunk: [] for chunk in range(10_000, 15_000)})
+    assert line.segment(to_us(datetime(2200, 1, 1, tzinfo=UTC)))[2] == 0
+    assert len(line._chunks) == 1
 
 
 QUARTER = timedelta(minutes=15)
