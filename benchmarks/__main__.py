@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import adding, bursts, files, redislocks, runs, triggers, wakeups
+from benchmarks import adding, bursts, files, postgreslocks, redislocks, runs, triggers, wakeups
 from benchmarks.harness import measure_all
 from benchmarks.report import page_of, table_of
 
@@ -18,6 +18,7 @@ TOPICS = (
     triggers.TOPIC,
     files.TOPIC,
     redislocks.TOPIC,
+    postgreslocks.TOPIC,
 )
 SCENARIOS = {each.name: each for topic in TOPICS for each in topic.scenarios}
 RESULTS = Path(__file__).with_name("RESULTS.md")

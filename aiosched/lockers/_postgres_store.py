@@ -13,10 +13,10 @@ from typing import Any
 
 from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockerUnavailable
-from aiosched.lockers._postgres_draft import Draft, Tenure
+from aiosched.lockers._postgres_draft import Draft, Tenure, record_of
 from aiosched.lockers._postgres_session import Borrowed, Session
 from aiosched.lockers._postgres_sql import Statements, spelled, unspelled
-from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
+from aiosched.lockers._record import LockRecord, describe, is_forgotten
 from aiosched.lockers._renewal import Lease, Renew
 from aiosched.lockers._requests import Ask, Look, Release, Request
 
@@ -196,7 +196,7 @@ def _draft(key: str, pairs: list[tuple[Ask | Look, Any]], tenure: Tenure) -> Dra
 
 
 def _shown(row: Any) -> LockRecord | None:
-    record = Record(*(row[name] for name in Record._fields))
+    record = record_of(row)
     if is_forgotten(record, row["now"], busy=row["busy"]):
         return None
     return describe(unspelled(row["key"], row["name"]), record, busy=row["busy"])
