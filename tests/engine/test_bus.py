@@ -284,6 +284,9 @@ async def test_an_async_listener_that_never_ends_does_not_keep_a_stop(
     assert asyncio.get_running_loop().time() - before < 10
     assert heard == ["running"]
     assert "1 listeners were cancelled" in caplog.text
+    async with scheduler:
+        await settle()
+        assert heard == ["running", "running"]
 
 
 async def test_an_async_listener_hears_what_happened_before_the_start(make: Make) -> None:
@@ -456,7 +459,7 @@ async def test_closing_a_stream_wakes_its_reader(scheduler: Scheduler) -> None:
 async def test_a_stream_that_nobody_reads_any_more_is_forgotten(scheduler: Scheduler) -> None:
     job = scheduler.add(nothing, NEVER)
     async with scheduler:
-        stream = scheduler.events()
+        stream, other = scheduler.events(), scheduler.events(Outcome)
         await job.run_now()
         async for _ in stream:
             break
@@ -465,6 +468,7 @@ async def test_a_stream_that_nobody_reads_any_more_is_forgotten(scheduler: Sched
         gc.collect()
         assert gone() is None
         await job.run_now()
+    assert [event.run.number async for event in other] == [1, 2]
 
 
 async def test_streams_are_independent(scheduler: Scheduler) -> None:
