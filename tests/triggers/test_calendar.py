@@ -67,6 +67,11 @@ def test_every_other_week_contains_the_anchor():
     assert trigger.next_after(begin) == datetime(2026, 1, 19, tzinfo=UTC)
 
 
+def test_every_third_week_counts_either_way_from_the_anchor():
+    for anchor in [date(2026, 1, 20), date(2025, 12, 30), date(2026, 3, 23)]:
+        assert days(Weekly(on="MON", every=3, anchor=anchor)) == ["01-19", "02-09", "03-02"]
+
+
 def test_every_other_week_counts_from_that_of_1970_01_05():
     monday = date(2026, 1, 5)
     first = monday if (monday - date(1970, 1, 5)).days // 7 % 2 == 0 else monday + timedelta(7)

@@ -62,6 +62,17 @@ def test_a_repeated_fixed_time_by_the_other_rules(dst, times):
     assert fired(Daily(at="01:30", tz=NEW_YORK, dst=dst), AUTUMN) == times
 
 
+def test_a_rare_repeated_time_is_not_skipped_for_the_next_year():
+    once_a_year = Monthly(on=1, at="01:30", every=12, anchor=AUTUMN.date(), tz=NEW_YORK, dst="both")
+    assert fired(once_a_year, AUTUMN) == ["01 01:30-0400", "01 01:30-0500"]
+    assert fired(Cron("*/30 1 1 11 *", tz=NEW_YORK), AUTUMN) == [
+        "01 01:00-0400",
+        "01 01:30-0400",
+        "01 01:00-0500",
+        "01 01:30-0500",
+    ]
+
+
 def test_both_still_fires_after_a_gap():
     assert fired(Cron("30 2 * * *", tz=NEW_YORK, dst="both"), SPRING) == ["08 03:00-0400"]
 
