@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiosched.durations import SECOND
@@ -40,8 +40,27 @@ class Draft:
         tenure: Of who is granted it.
     """
 
-    def __init__(self, key: str, rows: Iterable[Any], tenure: Tenure) -> None:
-        first, *_ = rows = list(rows)
+    __slots__ = (
+        "_claimed",
+        "_drop_until",
+        "_home",
+        "_is_busy",
+        "_name",
+        "_now",
+        "_record",
+        "_remembered",
+        "_tenure",
+        "_till",
+        "_version",
+        "answers",
+        "filed",
+        "is_changed",
+        "key",
+        "taken",
+    )
+
+    def __init__(self, key: str, rows: Sequence[Any], tenure: Tenure) -> None:
+        first = rows[0]
         self.key = key
         self.filed, self._name = spelled(key)
         self.answers: list[tuple[Ask | Look, object]] = []
@@ -54,10 +73,11 @@ class Draft:
         self._home: int | None = first["home"]
         self._till: int = first["till"] or 0
         self._is_busy = bool(first["lives"]) or self._till > self._now
-        # Few members stand for the whole set: those that `decide` will ask for, and no others.
-        self._claimed = ExactSet(
-            due for row in rows for due in (row["ran"], row["newest"]) if due is not None
-        )
+        self._claimed = ExactSet()
+        if self._record.floor is not None:
+            # Few members stand for the whole set: those that `decide` will ask for.
+            members = (due for row in rows for due in (row["ran"], row["newest"]))
+            self._claimed = ExactSet(due for due in members if due is not None)
         self._drop_until: int | None = None
         self._remembered: list[int] = []
 

@@ -104,12 +104,12 @@ def _create(record: str, occurrence: str) -> str:
 
 
 def _read(record: str, occurrence: str) -> str:
-    """Keys, occurrences asked for, retentions, our home: for each, the clock and the record."""
+    """Take keys, occurrences, retentions; our home. Return, in their order, clock and record."""
     lives = _LIVES.format(mine="$4")
     return f"""
         WITH clock AS MATERIALIZED (SELECT {_NOW} AS now)
-        SELECT a.place, clock.now, r.version, r.fence, r.watermark, r.floor, r.open_due,
-            r.attempt, r.owner, r.last, r.last_due, r.forget_at, r.home, r.till,
+        SELECT clock.now, r.version, r.home, r.fence, r.watermark, r.floor, r.open_due,
+            r.attempt, r.owner, r.last, r.last_due, r.forget_at, r.till,
             CASE WHEN r.owner IS NULL OR r.till > clock.now THEN false ELSE {lives} END AS lives,
             CASE WHEN r.floor IS NULL THEN NULL ELSE
                 (SELECT o.due FROM {occurrence} o WHERE o.key = r.key AND o.due = a.due)

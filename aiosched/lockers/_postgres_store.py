@@ -137,8 +137,7 @@ class PostgresStore:
         )
         self.clock_offset = rows[0]["now"] / SECOND - (began + time.time()) / 2
         by_key: dict[str, list[tuple[Ask | Look, Any]]] = {}
-        for row in rows:
-            request = asked[row["place"] - 1]
+        for request, row in zip(asked, rows, strict=True):
             by_key.setdefault(request.key, []).append((request, row))
         tenure = Tenure(self._line.home or None, self._lease.ttl_us)
         return [_draft(key, pairs, tenure) for key, pairs in by_key.items()]
@@ -186,7 +185,7 @@ class PostgresStore:
 
 
 def _draft(key: str, pairs: list[tuple[Ask | Look, Any]], tenure: Tenure) -> Draft:
-    draft = Draft(key, (row for _request, row in pairs), tenure)
+    draft = Draft(key, [row for _request, row in pairs], tenure)
     for request, _row in pairs:
         if isinstance(request, Ask):
             draft.ask(request)

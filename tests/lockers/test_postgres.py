@@ -33,7 +33,7 @@ class TestLease(PostgresSuite):
     mode = "lease"
 
     async def kill_holder(self, claim):
-        holder = PostgresLocker(self.dsn, ttl=0.2, mode="lease")
+        holder = PostgresLocker(self.dsn, ttl=0.2, mode="lease", timeout=2)
         await holder.claim(claim)
         await drop(holder)
         await asyncio.sleep(holder.ttl)  # the suite knows of no leases

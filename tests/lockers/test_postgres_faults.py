@@ -32,7 +32,7 @@ from aiosched.lockers.postgres import PostgresLocker
 from aiosched.model import Claim
 
 async def hold(dsn, mode, key, due):
-    locker = PostgresLocker(dsn, ttl=1, mode=mode)
+    locker = PostgresLocker(dsn, ttl=1, mode=mode, timeout=2)
     await locker.claim(Claim(key, datetime.fromisoformat(due), redeliver=True))
     print("held", flush=True)
     await asyncio.sleep(60)
@@ -129,7 +129,7 @@ async def test_claims_of_one_turn_cost_two_round_trips_and_all_else_costs_one(lo
 
 
 async def test_locks_are_renewed_for_as_long_as_they_are_held(mode, dsn, other, key):
-    async with opened(PostgresLocker(dsn, ttl=0.5, mode=mode)) as locker:
+    async with opened(PostgresLocker(dsn, ttl=0.5, mode=mode, timeout=0.3)) as locker:
         lock = await locker.lock(key)
         end = time.monotonic() + 5 * locker.ttl
         while time.monotonic() < end:
@@ -142,7 +142,7 @@ async def test_locks_are_renewed_for_as_long_as_they_are_held(mode, dsn, other, 
 
 
 async def test_a_session_that_holds_nothing_may_be_idle_for_long(dsn, sql, key):
-    async with opened(PostgresLocker(dsn, ttl=0.3)) as locker:
+    async with opened(PostgresLocker(dsn, ttl=0.3, timeout=2)) as locker:
         await (await locker.lock(key)).unlock()
         session = sql(f"SELECT pid {OTHERS}")
         await asyncio.sleep(3 * locker.ttl)
@@ -343,7 +343,7 @@ async def test_claims_and_fences_survive_a_restart(dsn, mode, postgres_server, k
 
 async def test_a_server_that_starts_late_is_found(dsn, mode, postgres_server, key):
     postgres_server.stop()
-    async with opened(PostgresLocker(dsn, ttl=TTL, mode=mode)) as locker:
+    async with opened(PostgresLocker(dsn, ttl=TTL, mode=mode, timeout=1)) as locker:
         with pytest.raises(LockerUnavailable):
             await locker.lock(key)
         assert locker.last_error is not None
@@ -460,7 +460,7 @@ async def test_all_tasks_cancelled_while_asking_leave_no_lock(proxy, locker, oth
 
 
 async def test_a_dead_holder_leaves_no_task_and_its_key_is_free(dsn, mode, other, key):
-    holder = PostgresLocker(dsn, ttl=0.5, mode=mode)
+    holder = PostgresLocker(dsn, ttl=0.5, mode=mode, timeout=0.3)
     lock = await holder.lock(key)
     await drop(holder)
     again = await eventually(lambda: other.lock(key), LockHeld)
