@@ -168,6 +168,42 @@ async def test_an_outcome_knows_its_job_and_a_job_its_last_outcome(
     assert job.last == told.outcomes[-1]
 
 
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_job_knows_its_last_outcome_also_when_nobody_listens(
+    heard: bool, scheduler: Scheduler
+) -> None:
+    async def second_try(run: Run) -> int:
+        if run.attempt == 1:
+            raise OSError("first")
+        return run.number
+
+    @asynccontextmanager
+    async def counting(run: Run) -> AsyncIterator[None]:
+        run.fence = 7
+        yield
+
+    if heard:
+        scheduler.on(Outcome, lambda _: None)
+    plain = scheduler.add(nothing, Every(seconds=10), name="plain", jitter=2)
+    retried = scheduler.add(
+        second_try, Every(seconds=10), name="retried", retry=Retry(attempts=2, delay=3)
+    )
+    gated = scheduler.add(nothing, Every(seconds=10), name="gated", gates=[counting])
+    async with scheduler:
+        await asyncio.sleep(29)
+        last = plain.last
+        assert last == plain.last
+        assert (last.status, last.run.number, last.run.cause) == ("succeeded", 2, "trigger")
+        assert last.run.due_at == START + timedelta(seconds=20)
+        assert last.run.due_at < last.started_at == last.at
+        assert last.lateness < 0.001
+        assert not last.run.stopping.is_set()
+        assert repr(last.run).endswith("succeeded>")
+        assert (retried.last.run.attempt, retried.last.value) == (2, 2)
+        assert retried.last.elapsed == pytest.approx(3, abs=1e-3)
+        assert gated.last.run.fence == 7
+
+
 async def test_a_run_is_shown_with_how_it_ended(scheduler: Scheduler) -> None:
     job = scheduler.add(nothing, NEVER, name="job")
     async with scheduler:
