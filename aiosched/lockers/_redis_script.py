@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aiosched.durations import SECOND
 from aiosched.errors import LockError, LockerUnavailable, Superseded, UnfitStore
@@ -40,37 +39,57 @@ Reader = Callable[[Any, int], object]
 """Makes an answer of the raw one and the store's clock."""
 
 
-class Names:
-    """What keys are called: ``aiosched:v1:{key:NAME}``, the exact set beside it.
+class Names(Protocol):
+    """What keys are called. No two are ever the same, whatever the text."""
 
-    Braces make both of a key lie in one slot of a cluster. The same names are never both of one
-    key and of another, whatever the text.
-    """
+    def shared_out(self, operations: Sequence[Operation]) -> Iterable[tuple[bytes, Sequence[int]]]:
+        """Return epochs, and the places of the operations that one call may have beside it."""
+        ...
 
-    __slots__ = ("_start", "epoch")
+    def record(self, key: str) -> bytes: ...
+    def exact(self, record: bytes) -> bytes: ...
+    @property
+    def pattern(self) -> bytes:
+        """For `SCAN`: finds every record, and more."""
+        ...
+
+    def key_of(self, record: bytes) -> str | None:
+        """Return the key of the record that is called so; None: it is no record."""
+        ...
+
+
+class OneServer:
+    """``aiosched:v1:{key:NAME}``, and the exact set beside it."""
+
+    __slots__ = ("_epoch", "_start")
 
     def __init__(self, prefix: str) -> None:
-        self._start = f"{prefix}:v1:".encode("utf-8", "surrogatepass")
-        self.epoch = self._start + b"epoch"
+        start = f"{prefix}:v1:".encode("utf-8", "surrogatepass")
+        self._start = start + b"{key:"
+        self._epoch = start + b"epoch"
+
+    def shared_out(self, operations: Sequence[Operation]) -> Iterable[tuple[bytes, Sequence[int]]]:
+        yield self._epoch, range(len(operations))
 
     def record(self, key: str) -> bytes:
-        return b"%b{key:%b}" % (self._start, key.encode("utf-8", "surrogatepass"))
+        return b"%b%b}" % (self._start, key.encode("utf-8", "surrogatepass"))
 
-    @staticmethod
-    def exact(record: bytes) -> bytes:
+    def exact(self, record: bytes) -> bytes:
         return record + b":exact"
 
     @property
     def pattern(self) -> bytes:
-        """For `SCAN`: finds every record, and more."""
-        return re.sub(rb"([*?\[\]\\])", rb"\\\1", self._start) + b"{key:*}"
+        return escaped(self._start) + b"*}"
 
     def key_of(self, record: bytes) -> str | None:
-        """Return the key of the record that is called so; None: it is no record."""
-        start = self._start + b"{key:"
-        if not record.startswith(start) or not record.endswith(b"}"):
+        if not record.startswith(self._start) or not record.endswith(b"}"):
             return None
-        return record[len(start) : -1].decode("utf-8", "surrogatepass")
+        return record[len(self._start) : -1].decode("utf-8", "surrogatepass")
+
+
+def escaped(text: bytes) -> bytes:
+    """Return *text* as a part of a pattern that stands for itself."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)
 
 
 class Operation(NamedTuple):
@@ -97,9 +116,17 @@ class Granted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of the script."""
+    """One run of the script.
 
-    operations: tuple[Operation, ...]
+    Attributes:
+        operations: Which it answers.
+        places: Of these among all.
+        keys: The epoch, and two of each.
+        arguments: The settings, and those of each.
+    """
+
+    operations: Sequence[Operation]
+    places: Sequence[int]
     keys: list[bytes]
     arguments: list[Argument]
 
@@ -117,7 +144,7 @@ class Call:
 
 
 def calls(
-    operations: Iterable[Operation], names: Names, settings: tuple[Argument, ...]
+    operations: Sequence[Operation], names: Names, settings: tuple[Argument, ...]
 ) -> Iterator[Call]:
     """Cut *operations* into calls.
 
@@ -126,14 +153,16 @@ def calls(
         names: What keys are called.
         settings: The lease in microseconds, and when memory counts as lost.
     """
-    waiting = iter(operations)
-    while chunk := tuple(islice(waiting, CHUNK)):
-        keys, arguments = [names.epoch], [*settings]
-        for operation in chunk:
-            record = names.record(operation.key)
-            keys += record, names.exact(record)
-            arguments += operation.arguments
-        yield Call(chunk, keys, arguments)
+    for epoch, places in names.shared_out(operations):
+        for first in range(0, len(places), CHUNK):
+            chosen = places[first : first + CHUNK]
+            keys, arguments = [epoch], [*settings]
+            for place in chosen:
+                operation = operations[place]
+                record = names.record(operation.key)
+                keys += record, names.exact(record)
+                arguments += operation.arguments
+            yield Call([operations[place] for place in chosen], chosen, keys, arguments)
 
 
 def ask(request: Ask) -> Operation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from aiosched.errors import LockerUnavailable, UnfitStore
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
 from aiosched.lockers._redis_script import Names, Operation
-from aiosched.lockers._redis_wire import Wire, is_denied, is_unknown_script
+from aiosched.lockers._redis_wire import AnyWire, is_unknown_script
 from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
 
@@ -25,7 +25,6 @@ OnAmnesia = Literal["quarantine", "run"]
 _OLDEST = (7, 0)
 _HEADER = struct.Struct(">8d")
 _NONE = -(2.0**53)
-_PAGE = 1_000
 
 
 class RedisStore:
@@ -38,7 +37,9 @@ class RedisStore:
         on_amnesia: What to do about a store that forgets; None: quarantine if it may forget.
     """
 
-    def __init__(self, wire: Wire, names: Names, ttl_us: int, on_amnesia: OnAmnesia | None) -> None:
+    def __init__(
+        self, wire: AnyWire, names: Names, ttl_us: int, on_amnesia: OnAmnesia | None
+    ) -> None:
         self.clock_offset: float | None = None
         self._wire = wire
         self._names = names
@@ -72,11 +73,11 @@ class RedisStore:
             self._forgets = None  # it may come back as another one
             raise
         self.clock_offset = replies[0][0] / SECOND - (began + time.time()) / 2
-        return [
-            answer
-            for call, reply in zip(calls, replies, strict=True)
-            for answer in call.read(reply)
-        ]
+        answers: list[object] = [None] * len(operations)
+        for call, reply in zip(calls, replies, strict=True):
+            for place, answer in zip(call.places, call.read(reply), strict=True):
+                answers[place] = answer
+        return answers
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -85,15 +86,9 @@ class RedisStore:
     async def _call(self, calls: Sequence[script.Call]) -> list[Any]:
         replies = await self._wire.send([call.command("EVALSHA", script.SHA) for call in calls])
         unknown = [place for place, reply in enumerate(replies) if is_unknown_script(reply)]
-        if unknown:  # the server is new, or was told to forget its scripts; EVAL makes it remember
-            first, *others = (calls[place] for place in unknown)
-            again = await self._wire.send(
-                [
-                    first.command("EVAL", script.SCRIPT),
-                    *(call.command("EVALSHA", script.SHA) for call in others),
-                ]
-            )
-            for place, reply in zip(unknown, again, strict=True):
+        if unknown:  # a server is new, or was told to forget its scripts; EVAL makes it remember
+            again = [calls[place].command("EVAL", script.SCRIPT) for place in unknown]
+            for place, reply in zip(unknown, await self._wire.send(again), strict=True):
                 replies[place] = reply
         for reply in replies:
             if isinstance(reply, Exception):
@@ -106,19 +101,11 @@ class RedisStore:
         """Return what loss of memory the script is to look for."""
         if self._on_amnesia == "run":
             return ""
-        (info,) = await self._wire.send([("INFO",)])
-        if is_denied(info):
-            raise UnfitStore(
-                f"Redis at {self._wire.where} must let us ask INFO (ACL +info), to see whether it "
-                'can forget; or give on_amnesia="run"'
-            )
-        if isinstance(info, Exception):
-            raise self._wire.explain(info)
-        facts = dict(
-            line.split(":", 1) for line in info.decode(errors="replace").splitlines() if ":" in line
-        )
-        self._check_version(facts.get("redis_version", ""))
-        persists, evicts = facts.get("aof_enabled") == "1", _evicts(facts)
+        servers = await self._wire.facts()
+        for facts in servers:
+            self._check_version(facts.get("redis_version", ""))
+        persists = all(facts.get("aof_enabled") == "1" for facts in servers)
+        evicts = any(_evicts(facts) for facts in servers)
         if self._on_amnesia is None:
             self._warn(persists=persists, evicts=evicts)
             if persists and not evicts:
@@ -154,37 +141,14 @@ class RedisStore:
         Raises:
             LockerUnavailable: The store could not be asked.
         """
-        now = await self._now()
+        now = await self._wire.now()
         found: dict[str, LockRecord] = {}
-        async for names in self._scan():
-            for name, value in zip(
-                names, (await self._checked([("MGET", *names)]))[0], strict=True
-            ):
+        async for names in self._wire.scan(self._names.pattern):
+            for name, value in zip(names, await self._wire.fetch(names), strict=True):
                 key, record = self._names.key_of(name), value and _record(value, now)
                 if key is not None and record:
                     found[key] = describe(key, record, busy=record.owner is not None)
         return [found[key] for key in sorted(found)]
-
-    async def _now(self) -> int:
-        ((seconds, micros),) = await self._checked([("TIME",)])
-        return int(seconds) * SECOND + int(micros)
-
-    async def _scan(self) -> AsyncIterator[list[bytes]]:
-        cursor: bytes | int = 0
-        while True:
-            command = ("SCAN", cursor, "MATCH", self._names.pattern, "COUNT", _PAGE)
-            ((cursor, names),) = await self._checked([command])
-            if names:
-                yield names
-            if int(cursor) == 0:
-                return
-
-    async def _checked(self, commands: Sequence[Any]) -> list[Any]:
-        replies = await self._wire.send(commands)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise self._wire.explain(reply)
-        return replies
 
 
 def _operations(request: Request) -> Iterable[Operation]:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-try:
-    import redis.asyncio
-    from redis import exceptions
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "Redis needs its driver: pip install 'aiosched-py[redis]'", name=error.name
-    ) from error
-
+from aiosched.durations import SECOND
 from aiosched.errors import LockerUnavailable, UnfitStore
+from aiosched.lockers._redis_driver import (
+    Connection,
+    ConnectionPool,
+    NoBackoff,
+    Redis,
+    Retry,
+    exceptions,
+)
 
 _log = logging.getLogger("aiosched.lockers")
 
 Command = tuple[Any, ...]
 """Texts, bytes and integers."""
+
+PAGE = 1_000
+"""Names that a scan looks at in one step."""
 
 _REFUSED = (
     exceptions.AuthenticationError,
@@ -34,6 +36,45 @@ _PASSING = ("READONLY", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAI
 """What a server answers that cannot be used now and may be later."""
 
 
+class AnyWire(Protocol):
+    """What leads to one server or to a cluster."""
+
+    where: str
+
+    async def send(self, commands: Sequence[Command], /) -> list[Any]:
+        """Return the answers as bytes and integers, errors among them.
+
+        Raises:
+            LockerUnavailable: What became of the commands is not known.
+            UnfitStore: The server does not let us in.
+        """
+        ...
+
+    async def facts(self) -> list[dict[str, str]]:
+        """Return what each server says of itself."""
+        ...
+
+    async def now(self) -> int:
+        """Return a server's clock in microseconds."""
+        ...
+
+    def scan(self, pattern: bytes, /) -> AsyncIterator[list[bytes]]:
+        """Return the names like *pattern*, in pages, some of them twice."""
+        ...
+
+    async def fetch(self, names: Sequence[bytes], /) -> list[bytes | None]:
+        """Return the texts of these names; None: it is gone, or no text."""
+        ...
+
+    def explain(self, error: BaseException, /) -> LockerUnavailable:
+        """Return what *error* means to who wants a lock."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+
 class Wire:
     """A connection of its own, made like those of *pool*, and made anew when it is lost.
 
@@ -42,20 +83,16 @@ class Wire:
         limit: Seconds for each exchange, connecting included.
     """
 
-    def __init__(self, pool: redis.asyncio.ConnectionPool, limit: float) -> None:
+    def __init__(self, pool: ConnectionPool, limit: float) -> None:
         self.where = address_of(pool)
         self._pool = pool  # a Sentinel's connections know it weakly
-        self._connection: redis.asyncio.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        self._connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]
         self._limit = limit
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers as bytes and integers, errors among them.
+        """Return the answers (see `AnyWire`).
 
-        They may be sent twice, where the server was away since the last time.
-
-        Raises:
-            LockerUnavailable: What became of the commands is not known.
-            UnfitStore: The server does not let us in.
+        Commands may be sent twice, where the server was away since the last time.
         """
         try:
             async with asyncio.timeout(self._limit):
@@ -63,20 +100,50 @@ class Wire:
         except (exceptions.RedisError, OSError, TimeoutError) as error:
             raise self.explain(error) from error
 
+    async def facts(self) -> list[dict[str, str]]:
+        (info,) = await self.send([("INFO",)])
+        if isinstance(info, exceptions.NoPermissionError):
+            raise no_info(self.where)
+        if isinstance(info, Exception):
+            raise self.explain(info)
+        lines = info.decode(errors="replace").splitlines()
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+        if facts.get("cluster_enabled") == "1":
+            raise UnfitStore(f"Redis at {self.where} is a cluster: give a RedisCluster client")
+        return [facts]
+
+    async def now(self) -> int:
+        ((seconds, micros),) = await self._checked([("TIME",)])
+        return int(seconds) * SECOND + int(micros)
+
+    async def scan(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        cursor: bytes | int = 0
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+            ((cursor, names),) = await self._checked([command])
+            if names:
+                yield names
+            if int(cursor) == 0:
+                return
+
+    async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
+        (values,) = await self._checked([("MGET", *names)])
+        found: list[bytes | None] = values
+        return found
+
     async def close(self) -> None:
-        """Let go of the connection."""
         with suppress(exceptions.RedisError, OSError):
             await self._connection.disconnect(nowait=True)
 
     def explain(self, error: BaseException) -> LockerUnavailable:
-        """Return what *error* means to who wants a lock."""
-        if isinstance(error, TimeoutError):
-            return LockerUnavailable(f"Redis at {self.where} is silent for {self._limit:g} s")
-        message = f"Redis at {self.where}: {error}"
-        if isinstance(error, exceptions.ResponseError):
-            is_passing = str(error).startswith(_PASSING) or isinstance(error, _TRANSIENT)
-            return (LockerUnavailable if is_passing else UnfitStore)(message)
-        return (UnfitStore if isinstance(error, _REFUSED) else LockerUnavailable)(message)
+        return explained(error, self.where, self._limit)
+
+    async def _checked(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self.send(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise self.explain(reply)
+        return replies
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         packed = self._pack(commands)
@@ -134,12 +201,26 @@ def is_unknown_script(reply: Any) -> bool:
     return isinstance(reply, exceptions.NoScriptError)
 
 
-def is_denied(reply: Any) -> bool:
-    """Tell whether our user may not ask this."""
-    return isinstance(reply, exceptions.NoPermissionError)
+def no_info(where: str) -> UnfitStore:
+    """Return what to say where our user may not ask this."""
+    return UnfitStore(
+        f"Redis at {where} must let us ask INFO (ACL +info), to see whether it can forget; or give "
+        'on_amnesia="run"'
+    )
 
 
-def pool_of(url_or_client: str | Any) -> redis.asyncio.ConnectionPool:
+def explained(error: BaseException, where: str, limit: float) -> LockerUnavailable:
+    """Return what *error* means to who wants a lock."""
+    if isinstance(error, TimeoutError):
+        return LockerUnavailable(f"Redis at {where} is silent for {limit:g} s")
+    message = f"Redis at {where}: {error}"
+    if isinstance(error, exceptions.ResponseError):
+        is_passing = str(error).startswith(_PASSING) or isinstance(error, _TRANSIENT)
+        return (LockerUnavailable if is_passing else UnfitStore)(message)
+    return (UnfitStore if isinstance(error, _REFUSED) else LockerUnavailable)(message)
+
+
+def pool_of(url_or_client: str | Any) -> ConnectionPool:
     """Return what makes connections: of our own without retries, or a client's as they are.
 
     Raises:
@@ -148,7 +229,7 @@ def pool_of(url_or_client: str | Any) -> redis.asyncio.ConnectionPool:
     """
     if isinstance(url_or_client, str):
         return _own_pool(url_or_client)
-    if not isinstance(url_or_client, redis.asyncio.Redis):
+    if not isinstance(url_or_client, Redis):
         raise TypeError(
             f"url_or_client must be a URL or a client of redis.asyncio, got {url_or_client!r}"
         )
@@ -162,9 +243,9 @@ def pool_of(url_or_client: str | Any) -> redis.asyncio.ConnectionPool:
     return pool
 
 
-def _own_pool(url: str) -> redis.asyncio.ConnectionPool:
+def _own_pool(url: str) -> ConnectionPool:
     try:
-        pool = redis.asyncio.ConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=None,  # each exchange has a limit of its own
@@ -179,7 +260,7 @@ def _own_pool(url: str) -> redis.asyncio.ConnectionPool:
     return pool
 
 
-def address_of(pool: redis.asyncio.ConnectionPool) -> str:
+def address_of(pool: ConnectionPool) -> str:
     """Return where it leads, without the password."""
     settings = pool.connection_kwargs
     where = getattr(pool, "service_name", None) or settings.get("path")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.lockers._record import LockRecord
-from aiosched.lockers._redis_script import Names
+from aiosched.lockers._redis_cluster import ClusterWire, GroupedNames
+from aiosched.lockers._redis_driver import RedisCluster
+from aiosched.lockers._redis_script import Names, OneServer
 from aiosched.lockers._redis_store import OnAmnesia, RedisStore
-from aiosched.lockers._redis_wire import Wire, pool_of
+from aiosched.lockers._redis_wire import AnyWire, Wire, pool_of
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
 
@@ -24,7 +28,7 @@ class RedisLocker(RemoteLocker):
 
     Args:
         url_or_client: ``redis://``, ``rediss://`` or ``unix://``, with the driver's parameters; or
-            a client of `redis.asyncio`, also of a Sentinel, whose settings are used as they are.
+            a client of `redis.asyncio`, also of a Sentinel or a Cluster, which is used as it is.
         ttl: After this time the locks of a holder that died are free. The same on all replicas.
         prefix: Keys begin with it. Replicas that share locks have the same.
         on_amnesia: ``"run"`` trusts the server never to forget, ``"quarantine"`` never does; None
@@ -48,14 +52,14 @@ class RedisLocker(RemoteLocker):
     ) -> None:
         lease = Lease(ttl)
         super().__init__(lease, name="aiosched-redis-locker")
-        self._names = names_from(prefix)
+        checked_prefix(prefix)
         self._on_amnesia = checked_on_amnesia(on_amnesia)
         self._timeout = timeout_of(timeout, min(lease.ttl / 6, _LONGEST_TIMEOUT))
-        self._client = url_or_client
-        self._pool = pool_of(url_or_client)
+        self._client = url_or_client  # a Sentinel's connections know it weakly
+        self._make_wire, self._names = _way_to(url_or_client, prefix)
 
     def _connect(self) -> RedisStore:
-        wire = Wire(self._pool, self._timeout)
+        wire = self._make_wire(self._timeout)
         return RedisStore(wire, self._names, self._lease.ttl_us, self._on_amnesia)
 
     async def records(self) -> list[LockRecord]:
@@ -71,15 +75,21 @@ class RedisLocker(RemoteLocker):
             await store.close()
 
 
-def names_from(prefix: str) -> Names:
-    """Return what keys are called.
+def _way_to(client: str | Any, prefix: str) -> tuple[Callable[[float], AnyWire], Names]:
+    if isinstance(client, RedisCluster):
+        return partial(ClusterWire, client), GroupedNames(prefix)
+    return partial(Wire, pool_of(client)), OneServer(prefix)
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return *prefix* if it is possible.
 
     Raises:
-        TypeError: *prefix* is not text.
+        TypeError: It is not text.
     """
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be text, got {prefix!r}")
-    return Names(prefix)
+    return prefix
 
 
 def checked_on_amnesia(value: OnAmnesia | None) -> OnAmnesia | None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from aiosched.durations import Duration
 from aiosched.lockers._record import LockRecord
+from aiosched.lockers._redis_script import OneServer
 from aiosched.lockers._redis_store import OnAmnesia, RedisStore
 from aiosched.lockers._redis_wire import Wire, address_of, pool_of
 from aiosched.lockers._redlock_store import Node, RedlockStore
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
-from aiosched.lockers.redis import checked_on_amnesia, names_from, timeout_of
+from aiosched.lockers.redis import checked_on_amnesia, checked_prefix, timeout_of
 
 _FEWEST = 3
 _LONGEST_TIMEOUT = 2.0
@@ -50,7 +51,7 @@ class RedlockLocker(RemoteLocker):
     ) -> None:
         lease = Lease(ttl)
         super().__init__(lease, name="aiosched-redlock-locker")
-        self._names = names_from(prefix)
+        self._names = OneServer(checked_prefix(prefix))
         self._on_amnesia = checked_on_amnesia(on_amnesia)
         self._timeout = timeout_of(timeout, min(lease.ttl / 20, _LONGEST_TIMEOUT))
         self._clients = _several(urls_or_clients)

@@ -16,7 +16,7 @@ class RedisSuite(LockerConformance):
         return RedisLocker(self.server.url)
 
     async def kill_holder(self, claim):
-        holder = RedisLocker(self.server.url, ttl=0.2)
+        holder = RedisLocker(self.server.url, ttl=0.2, timeout=1)
         await holder.claim(claim)
         await drop(holder)
         await asyncio.sleep(holder.ttl)  # the suite knows of no leases

@@ -224,7 +224,7 @@ async def test_locks_claims_and_fences_survive_a_restart(other, redis_server, ke
 
 
 async def test_a_server_that_was_told_to_forget_its_scripts_is_told_again(other, redis_server, key):
-    for count_ in (1, 500):  # of several calls at once, the first tells it for all
+    for count_ in (1, 500):  # in one call and in several at once
         redis_server.ask("SCRIPT", "FLUSH")
         locks = await asyncio.gather(*(other.lock(f"{key}.{n}") for n in range(count_)))
         assert all(await asyncio.gather(*(lock.unlock() for lock in locks)))

@@ -26,7 +26,7 @@ from aiosched.lockers._record import (
     last_claimed,
     release,
 )
-from aiosched.lockers._redis_script import Names
+from aiosched.lockers._redis_script import OneServer
 from aiosched.lockers._redis_store import RedisStore
 from aiosched.lockers._redis_wire import Wire, pool_of
 from aiosched.lockers._requests import Ask, Look, Release
@@ -103,17 +103,18 @@ class Script:
         self.server = server
         self.loop = asyncio.new_event_loop()
         wire = Wire(pool_of(server.url), 5.0)
-        self.store = RedisStore(wire, Names(prefix), TTL, "run")
+        self.wire = wire
+        self.store = RedisStore(wire, OneServer(prefix), TTL, "run")
 
     def set_clock(self, now):
         async def same():
             return now
 
-        self.store._now = same
+        self.wire.now = same
         self.run_command("HSET", "clock", "s", now // SECOND, "us", now % SECOND)
 
     def run_command(self, *words):
-        return self.loop.run_until_complete(self.store._checked([words]))[0]
+        return self.loop.run_until_complete(self.wire._checked([words]))[0]
 
     def run(self, *operations):
         return self.loop.run_until_complete(self.store.run(operations))
@@ -250,7 +251,7 @@ def test_requests_beyond_a_chunk_are_answered_too(real):
 
 
 def test_a_key_that_holds_something_else_harms_no_other(real):
-    names = Names("tested")
+    names = OneServer("tested")
     real.run_command("LPUSH", names.record("list"), "x")
     real.run_command("SET", names.record("text"), "x")
     real.run_command("SET", names.exact(names.record("set")), "x")
@@ -275,7 +276,7 @@ def test_a_record_goes_when_it_is_over(redis_server):
     due = from_us((int(time.time()) - 1) * SECOND)
     claim = Claim("key", due, late=2, keep=2, exact=True)
     assert type(real.run(script.ask(Ask(claim, "one", None)))[0]) is script.Granted
-    names = Names("expiring")
+    names = OneServer("expiring")
     held_for = TTL / 1000 + 1000
     for name in (names.record("key"), names.exact(names.record("key"))):
         assert held_for - 500 < real.run_command("PTTL", name) <= held_for + 1
@@ -284,13 +285,14 @@ def test_a_record_goes_when_it_is_over(redis_server):
 
 @pytest.mark.parametrize("prefix", ["aiosched", "", "a:b", "{one}", "b*?[x]\\", "\ud800"])
 def test_a_name_tells_its_key(prefix):
-    names = Names(prefix)
+    names = OneServer(prefix)
     keys = ["", "}", "{}", "a}:exact", "\0", "\ud800", "key", ":exact", "{key:a}"]
     records = [names.record(key) for key in keys]
     assert [names.key_of(record) for record in records] == keys
     exact = [names.exact(record) for record in records]
-    assert len({*records, *exact, names.epoch}) == 2 * len(keys) + 1
-    assert [names.key_of(name) for name in (*exact, names.epoch)] == [None] * (len(keys) + 1)
+    ((epoch, _),) = names.shared_out([])
+    assert len({*records, *exact, epoch}) == 2 * len(keys) + 1
+    assert [names.key_of(name) for name in (*exact, epoch)] == [None] * (len(keys) + 1)
 
 
 def test_the_pattern_of_a_prefix_finds_its_records_only(redis_server):

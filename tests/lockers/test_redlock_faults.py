@@ -322,7 +322,7 @@ async def test_its_clock_offset_is_the_middle_one(locker, key):
 
 
 async def test_a_key_that_cannot_be_used_anywhere_is_unavailable(locker, servers, key):
-    name = script.Names("aiosched").record(key)
+    name = script.OneServer("aiosched").record(key)
     for server in servers[:3]:
         server.ask("LPUSH", name, "x")
     with pytest.raises(LockerUnavailable, match="could vote"):

@@ -8,16 +8,20 @@ from aiosched.lockers import RedisLocker, RedlockLocker, locker_from_url
 from aiosched.lockers._redis_wire import address_of
 
 
+def pool(locker):
+    return locker._make_wire.args[0]
+
+
 def test_a_url_names_a_redis():
     locker = locker_from_url("redis://one:7/3")
     assert type(locker) is RedisLocker
-    assert address_of(locker._pool) == "one:7/3"
+    assert address_of(pool(locker)) == "one:7/3"
     assert locker.ttl == 30
 
 
 def test_rediss_is_encrypted():
     locker = locker_from_url("rediss://one")
-    assert "SSL" in locker._pool.connection_class.__name__
+    assert "SSL" in pool(locker).connection_class.__name__
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5", 5), ("0.5", 0.5), ("90s", 90), ("1m", 60)])
@@ -31,8 +35,8 @@ def test_options_of_the_locker_are_parameters(text, seconds):
 
 def test_the_driver_is_given_the_options_that_it_knows():
     locker = locker_from_url("redis://one?db=4&ttl=5&health_check_interval=3")
-    assert locker._pool.connection_kwargs["db"] == 4
-    assert locker._pool.connection_kwargs["health_check_interval"] == 3
+    assert pool(locker).connection_kwargs["db"] == 4
+    assert pool(locker).connection_kwargs["health_check_interval"] == 3
 
 
 @pytest.mark.parametrize(
@@ -59,5 +63,5 @@ def test_redlock_has_several_urls_and_shares_its_options():
     locker = locker_from_url("redlock:redis://one,rediss://two:7,redis://three/1?ttl=5&username=u")
     assert type(locker) is RedlockLocker
     assert [address_of(pool) for pool in locker._pools] == ["one:6379/0", "two:7/0", "three:6379/1"]
-    assert {pool.connection_kwargs["username"] for pool in locker._pools} == {"u"}
+    assert {each.connection_kwargs["username"] for each in locker._pools} == {"u"}
     assert locker.ttl == 5

@@ -5,12 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.servers.postgres import PostgresServer, find_programs
-from tests.servers.redis import RedisServer, find_redis, find_valkey
+from tests.servers.redis import (
+    ClusterServer,
+    RedisServer,
+    find_redis,
+    find_valkey,
+    form_cluster,
+)
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +75,11 @@ def _forgetful_redis(server_home: Path) -> Iterator[RedisServer]:
 def _five_redis(server_home: Path) -> Iterator[list[RedisServer]]:
     program = find_valkey()
     five = [RedisServer(program, _new(server_home / f"redis-{number}")) for number in range(5)]
-    for server in five:
-        server.start()
-    yield five
-    for server in five:
-        server.stop()
+    with ExitStack() as stack:
+        for server in five:
+            stack.callback(server.stop)
+            server.start()
+        yield five
 
 
 @pytest.fixture
@@ -100,6 +107,28 @@ def five_redis_servers(_five_redis: list[RedisServer]) -> Iterator[list[RedisSer
         server.ensure()
     yield _five_redis
     for server in _five_redis:
+        server.ensure()
+
+
+@pytest.fixture(scope="session")
+def _redis_cluster(server_home: Path) -> Iterator[list[ClusterServer]]:
+    program = find_valkey()
+    servers = [ClusterServer(program, _new(server_home / f"cluster-{n}")) for n in range(2)]
+    with ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.stop)
+            server.start()
+        form_cluster(servers)
+        yield servers
+
+
+@pytest.fixture
+def redis_cluster_servers(_redis_cluster: list[RedisServer]) -> Iterator[list[RedisServer]]:
+    """Two that are one cluster, and keep what they acknowledged."""
+    for server in _redis_cluster:
+        server.ensure()
+    yield _redis_cluster
+    for server in _redis_cluster:
         server.ensure()
 
 

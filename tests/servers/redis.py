@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import socket
+import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,36 @@ class RedisServer(Server):
 
 
 _FLAGS = ("--bind", HOST, "--save", "", "--protected-mode", "no", "--loglevel", "warning")
+
+
+class ClusterServer(RedisServer):
+    """One of a cluster."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        self.bus_port = free_port()  # by default above the others, where outgoing connections are
+        flags = ("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port))
+        super().__init__(program, home, *flags, "--cluster-require-full-coverage", "no")
+
+
+def form_cluster(servers: Sequence[ClusterServer]) -> None:
+    """Share the slots out evenly, and wait until every server knows of all."""
+    share = 16384 // len(servers)
+    for number, server in enumerate(servers):
+        last = 16383 if server is servers[-1] else (number + 1) * share - 1
+        server.ask("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+        server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    for server in servers[1:]:
+        server.ask("CLUSTER", "MEET", HOST, servers[0].port, servers[0].bus_port)
+    deadline = time.monotonic() + 20
+    while not all(_knows_all(server) for server in servers):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the cluster does not form: {servers[0].ask('CLUSTER INFO')}")
+        time.sleep(0.02)
+
+
+def _knows_all(server: RedisServer) -> bool:
+    info = server.ask("CLUSTER INFO")
+    return (info["cluster_slots_ok"], info["cluster_state"]) == ("16384", "ok")
 
 
 def find_valkey() -> Path:
