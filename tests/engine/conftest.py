@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aiosched import Scheduler
+from aiosched import JobChanged, Scheduler
 from aiosched.testing import VirtualClock
-from tests.engine.support import Told, Work
-
-Make = Callable[..., Scheduler]
+from tests.engine.support import Make, Told, Work
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,3 +41,11 @@ def told(scheduler: Scheduler) -> Told:
 @pytest.fixture
 def work() -> Work:
     return Work()
+
+
+@pytest.fixture
+def changes(scheduler: Scheduler) -> list[tuple[str, str]]:
+    """What happened to which job."""
+    found: list[tuple[str, str]] = []
+    scheduler.on(JobChanged, lambda event: found.append((event.job.name, str(event.change))))
+    return found

@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
-from aiosched import Job, Outcome, Run, Scheduler
+from aiosched import Every, Job, Outcome, Run, Scheduler
 from aiosched.testing import VirtualLoop
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When virtual time begins."""
+
+NEVER = Every(days=1)
+"""For jobs that are run by hand."""
+
+Make = Callable[..., Scheduler]
+
+
+async def nothing() -> None: ...
+
+
+def at(second: float) -> datetime:
+    return START + timedelta(seconds=second)
+
+
+def seconds(*moments: datetime | None) -> list[float | None]:
+    """Return the seconds since the start, without the microseconds that a wake-up takes."""
+    return [moment and round((moment - START).total_seconds(), 3) for moment in moments]
+
+
+def due(told: Told, job: Job | None = None) -> list[float | None]:
+    return seconds(*(each.run.due_at for each in told.of(job)))
 
 
 class Told:

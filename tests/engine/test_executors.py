@@ -16,7 +16,6 @@ import anyio.from_thread
 import pytest
 
 from aiosched import (
-    Every,
     Job,
     Outcome,
     ProcessExecutor,
@@ -26,9 +25,7 @@ from aiosched import (
     ThreadExecutor,
     current_run,
 )
-from tests.engine.support import Told, settle
-
-NEVER = Every(days=1)
+from tests.engine.support import NEVER, Told, settle
 
 
 @pytest.fixture

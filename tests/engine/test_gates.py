@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from aiosched import Every, JobGroup, Refusal, Run, Scheduler, Started, current_run, veto
-from tests.engine.support import Told, Work, settle
-
-NEVER = Every(days=1)
+from aiosched import JobGroup, Refusal, Run, Scheduler, Started, current_run, veto
+from tests.engine.support import NEVER, Told, Work, settle
 
 
 class Log(list[str]):

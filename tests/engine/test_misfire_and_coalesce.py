@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,14 +12,9 @@ from hypothesis import strategies as st
 
 from aiosched import Cron, Every, Once, RandomEvery, Run, Scheduler, testing
 from aiosched.testing import VirtualClock
-from tests.engine.support import Told, Work, block, settle
+from tests.engine.support import START, Told, Work, block, nothing, settle
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 TRIGGERS = [Every(seconds=10), Cron("*/10 * * * * *")]
-Make = Callable[..., Scheduler]
-
-
-async def nothing() -> None: ...
 
 
 def ran(told: Told) -> list[float]:

@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -23,13 +23,7 @@ from aiosched import (
     Started,
     testing,
 )
-from tests.engine.support import Told, Work, block, settle
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-NEVER = Every(days=1)
-
-
-async def nothing() -> None: ...
+from tests.engine.support import NEVER, START, Told, Work, block, nothing, settle
 
 
 async def forever() -> None:

@@ -11,11 +11,9 @@ from typing import Any
 
 import pytest
 
-from aiosched import Every, Job, Outcome, Refusal, Retry, Run, Scheduler, Started
+from aiosched import Job, Outcome, Refusal, Retry, Run, Scheduler, Started
 from aiosched.testing import VirtualClock, run
-from tests.engine.support import Told, settle
-
-NEVER = Every(days=1)
+from tests.engine.support import NEVER, Told, settle
 
 
 @pytest.fixture(autouse=True)
