@@ -87,6 +87,7 @@ class JobSpec:
     gates: tuple[Gate, ...] = ()
     expect_within: int | None = None
     given: frozenset[str] = frozenset()  # what the job was given itself, and does not inherit
+    is_usual: bool = False  # none of the options that have to be looked at in each run
 
     @property
     def exact(self) -> bool:
@@ -117,9 +118,15 @@ def resolve(base: JobSpec, options: Mapping[str, Any], *, named: bool = False) -
         ValueError: Also when two options exclude each other.
     """
     given = base.given.union(options, ("name",) if named else ())
-    spec = replace(defaults(base, options), given=given)
+    spec = defaults(base, options)
     check_combination(spec)
-    return spec
+    return replace(spec, given=given, is_usual=_is_usual(spec))
+
+
+def _is_usual(spec: JobSpec) -> bool:
+    bounds = (spec.stop_at, spec.misfire_grace, spec.expect_within, spec.max_runs)
+    barriers = (spec.gates, spec.elector, spec.locker, spec.retry, spec.jitter)
+    return not any(barriers) and not spec.from_completion and set(bounds) == {None}
 
 
 def check_combination(spec: JobSpec) -> None:

@@ -361,7 +361,7 @@ def test_a_schedulers_mistake_is_named(arguments: dict, error: type, message: st
 
 def test_the_typed_options_are_those_that_are_checked() -> None:
     known = set(JobOptions.__annotations__) - {"name"}
-    assert known == set(JobSpec.__dataclass_fields__) - {"given"}
+    assert known == set(JobSpec.__dataclass_fields__) - {"given", "is_usual"}
     base = defaults(JobSpec(), {"priority": 3})
     assert resolve(base, {"timeout": 1}).given == {"timeout"}
 

@@ -56,6 +56,11 @@ class Admission:
         """Runs that are queued, for a job's limit or the scheduler's."""
         return tuple(self._waiting)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether anybody is queued."""
+        return bool(self._waiting)
+
     def enter(self, run: Run, go: Go) -> Refusal | None:
         """Let *run* in: `go(run)` is called now or when its turn comes, unless it is refused.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
+from aiosched._engine import shortcut
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
 from aiosched._engine.outcome import SUCCEEDED, TRIGGER, outcome_of, remember
@@ -69,7 +70,7 @@ class Dispatcher:
         self.admission = Admission(
             max_running, skip_when_full=skip_when_full, refuse=self._refuse_queued
         )
-        self.postponed = Postponements(self.admission, planner, self._begin)
+        self.postponed = Postponements(self.admission, planner, self.begin)
         self.postpone = self.postponed.postpone
         self.runner = Runner(self)
         self.tasks: dict[Run, Task[None]] = {}  # every run that has one; asyncio's own are weak
@@ -102,10 +103,12 @@ class Dispatcher:
         planner = self.planner
         monotonic = self.time.monotonic
         until = planner.mono + _SLICE
+        clear = shortcut.is_clear(self)
         count = 0
         for wheel, now in ((planner.instants, planner.wall), (planner.ladder, planner.mono)):
             for job in wheel.due(now):
-                self._occur(job, now)
+                if not (clear and job._spec.is_usual and shortcut.fire(self, job, now)):
+                    self._occur(job, now)
                 count += 1
                 if not count & 7 and monotonic() >= until:
                     return self._continue()
@@ -142,7 +145,7 @@ class Dispatcher:
 
     def launch(self, run: Run) -> None:
         """Let *run* in, or refuse it."""
-        refusal = self.admission.enter(run, self._begin)
+        refusal = self.admission.enter(run, self.begin)
         if refusal is not None:
             self.conclude(run, Status.REFUSED, refusal)
 
@@ -245,7 +248,7 @@ class Dispatcher:
         elif self.prioritised:
             self._rank(run)
         else:
-            refusal = self.admission.enter(run, self._begin)
+            refusal = self.admission.enter(run, self.begin)
             if refusal is not None:
                 self.conclude(run, Status.REFUSED, refusal)
         return overdue
@@ -277,7 +280,7 @@ class Dispatcher:
 
     # -- run ------------------------------------------------------------------------------------
 
-    def _begin(self, run: Run) -> None:
+    def begin(self, run: Run) -> None:
         """Give *run*, which was let in, a task."""
         job: JobRecord = run.job
         runner = self.runner
@@ -338,7 +341,7 @@ class Dispatcher:
         run._refusal = refusal
         run._ended = self.time.monotonic()
         self.tell(run)
-        self._rest(run.job)
+        self.rest(run.job)
 
     def settle(self, run: Run) -> None:
         """Free the slots of a run that has left its gates, and publish its outcome.
@@ -346,10 +349,12 @@ class Dispatcher:
         The last thing that its task does.
         """
         try:
+            job: JobRecord = run.job
+            if job._spec.is_usual and run._status is SUCCEEDED and shortcut.settle(self, run, job):
+                return
             if self.tasks.pop(run, None) is None:
                 return  # its loop was closed, and it has been told
             task, run._task = run._task, None
-            job: JobRecord = run.job
             error = sys.exception()
             if error is not None:
                 self._note_end(run, task, error)
@@ -358,7 +363,7 @@ class Dispatcher:
             if not run._told:
                 self.tell(run)
             if job._at == IDLE:
-                self._rest(job)
+                self.rest(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
             self._on_failure(error)
 
@@ -404,7 +409,7 @@ class Dispatcher:
         if self.bus.wants_outcome:
             self.bus.publish(outcome_of(run))
 
-    def _rest(self, job: JobRecord) -> None:
+    def rest(self, job: JobRecord) -> None:
         """Plan what waited for the end of a run; a job with nothing more to come is finished."""
         if job._at != IDLE or job._runs or job._queue or job._state is not JobState.SCHEDULED:
             return None
