@@ -45,6 +45,23 @@ for _version in PYTHONS:
 
 
 @nox.session
+def laws(session: nox.Session) -> None:
+    """Try the laws harder than each run of the tests does, with new examples."""
+    session.install("-e", ".[test]")
+    env = {"AIOSCHED_EFFORT": "2"}
+    session.run(
+        "pytest",
+        "tests/engine",
+        "tests/lockers",
+        "tests/triggers",
+        "-k",
+        "law or machine or oracle or model or agrees",
+        *session.posargs,
+        env=env,
+    )
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("ruff==0.17.*")

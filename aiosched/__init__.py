@@ -58,7 +58,18 @@ from aiosched.protocols import (
 )
 from aiosched.registrar import JobGroup
 from aiosched.scheduler import Scheduler
-from aiosched.triggers import Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
+from aiosched.triggers import (
+    Cron,
+    Daily,
+    Dates,
+    Every,
+    Holidays,
+    Monthly,
+    Once,
+    RandomEvery,
+    RRule,
+    Weekly,
+)
 
 if TYPE_CHECKING:
     from aiosched.lockers import (
@@ -82,6 +93,7 @@ __all__ = [
     "ClockStepped",
     "Cron",
     "Daily",
+    "Dates",
     "DrainReport",
     "DuplicateJob",
     "Elector",
@@ -92,6 +104,7 @@ __all__ = [
     "FileLocker",
     "Gate",
     "Health",
+    "Holidays",
     "InvalidTrigger",
     "Job",
     "JobChange",
@@ -114,6 +127,7 @@ __all__ = [
     "Planned",
     "PostgresLocker",
     "ProcessExecutor",
+    "RRule",
     "RandomEvery",
     "RedisLocker",
     "RedlockLocker",

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy is no reason to fail. CI tries the same examples each time; elsewhere, and
+# in `nox -s laws`, they are new ones.
+settings.register_profile(
+    "aiosched",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("aiosched")
 
 
 def pytest_configure(config: pytest.Config) -> None:

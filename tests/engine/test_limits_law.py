@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiosched import Job, Run, Scheduler, testing
+from tests.effort import examples
 from tests.engine.support import (
     NEVER,
     Told,
@@ -128,7 +129,7 @@ class Law:
     kinds=[0, 2],
     steps=[("start", 0), ("start", 1), ("start", 1), ("cancel job", 0), ("allow more", 1)],
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     limit=st.sampled_from([None, 1, 1, 2]),
     when_full=st.sampled_from(["queue", "skip"]),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aiosched import Cron, Every, Once, RandomEvery, Run, Scheduler, testing
 from aiosched.testing import VirtualClock
+from tests.effort import examples
 from tests.engine.support import START, Told, Work, block, nothing, settle
 
 TRIGGERS = [Every(seconds=10), Cron("*/10 * * * * *")]
@@ -309,7 +310,7 @@ async def test_a_step_backwards_repeats_nothing(
 # -- the law -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     trigger=st.sampled_from(
         [*TRIGGERS, RandomEvery(3, 15), Every(seconds=10, anchor=START + timedelta(seconds=4))]

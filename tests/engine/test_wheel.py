@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aiosched._engine import wheel as wheel_module
 from aiosched._engine.slots import Bucket, Rung
 from aiosched._engine.wheel import IDLE, Instants, Ladder, Wheel
+from tests.effort import examples
 
 BOTH = pytest.mark.parametrize("kind", [Instants, Ladder])
 SECOND = 1_000_000
@@ -122,7 +123,7 @@ class Oracle:
 @pytest.mark.parametrize("kind", [Instants, Ladder, TinyLadder])
 @pytest.mark.parametrize("large", [3, 1024])
 @given(program=PROGRAM)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @example(program=[("add", 0, 0), ("add", 1, 64), ("due", 9, 20, [])])
 @example(program=[("add", 0, 5), ("add", 1, 5), ("discard", 0), ("add", 0, 5)])
 @example(program=[("add", 0, 5), ("add", 1, 5), ("due", 5, 20, [("add", 2, 4), ("add", 0, 5)])])

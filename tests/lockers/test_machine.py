@@ -36,6 +36,7 @@ from aiosched.lockers._record import (
 )
 from aiosched.model import Claim
 from aiosched.moments import from_us
+from tests.effort import examples
 
 START = 1_800_000_000 * SECOND
 KEYS = st.sampled_from(["", "b\0\ud800"])
@@ -255,9 +256,15 @@ class FileMachine(Machine):
 
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[*HealthCheck]
+    max_examples=examples(100),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
 )
 TestFileMachine = FileMachine.TestCase
 TestFileMachine.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[*HealthCheck]
+    max_examples=examples(40),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
 )

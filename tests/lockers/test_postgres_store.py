@@ -36,6 +36,7 @@ from aiosched.lockers._requests import Ask, Look, Ping, Release
 from aiosched.lockers.postgres import PostgresLocker
 from aiosched.model import Claim
 from aiosched.moments import from_us
+from tests.effort import examples
 
 TTL = 6 * SECOND
 START = int(time.time()) * SECOND
@@ -275,7 +276,7 @@ def test_it_decides_as_the_model_does(real):
     run_machine(
         partial(StoreMachine, real),
         settings=settings(
-            max_examples=40,
+            max_examples=examples(40),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[*HealthCheck],

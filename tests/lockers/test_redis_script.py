@@ -32,6 +32,7 @@ from aiosched.lockers._redis_wire import Wire, pool_of
 from aiosched.lockers._requests import Ask, Look, Release
 from aiosched.model import Claim
 from aiosched.moments import from_us
+from tests.effort import examples
 
 TTL = 6 * SECOND
 START = (int(time.time()) + 366 * 86_400) * SECOND  # keys expire by the real clock: not meanwhile
@@ -217,7 +218,7 @@ def test_it_decides_as_the_model_does(real):
     run_machine(
         partial(ScriptMachine, real),
         settings=settings(
-            max_examples=120,
+            max_examples=examples(120),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=[*HealthCheck],

@@ -13,6 +13,7 @@ from aiosched.errors import InvalidTrigger
 from aiosched.moments import from_us, to_us
 from aiosched.triggers import Cron, Every
 from aiosched.triggers.cronfields import cron_fields
+from tests.effort import examples
 from tests.triggers.oracle import zone_of
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)  # a Tuesday
@@ -419,7 +420,7 @@ SPELLINGS = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(expr=SPELLINGS.map(" ".join), asked=st.integers(0, to_us(NOON)))
 def test_it_agrees_with_croniter_in_utc(expr, asked):
     """Where the rules are the same: without changes of offset, one day field without a star."""

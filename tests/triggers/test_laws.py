@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import from_us, to_us
 from aiosched.triggers import BaseTrigger, Cron, Daily, Monthly, Weekly
+from tests.effort import examples
 from tests.triggers import oracle
 from tests.triggers.oracle import SECOND, CronLine, Field, Tick
 
@@ -149,7 +150,7 @@ def test_cron_does_what_debian_does_around_every_change(key):
     agree()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(place=places(), line=LINES, dst=DST)
 def test_cron_with_seconds_does_so_to_the_second(place, line, dst):
     key, change = place
@@ -159,7 +160,7 @@ def test_cron_with_seconds_does_so_to_the_second(place, line, dst):
     assert not disagreement(by_second, key, dst, watched)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data(), key=st.sampled_from(ZONES[:-1]), line=LINES, dst=DST)
 def test_cron_agrees_where_offsets_had_odd_seconds(data, key, line, dst):
     change = data.draw(st.sampled_from(oracle.changes(key)[:3]))  # the ends of local mean times
@@ -176,7 +177,7 @@ def times_near(draw, shown: datetime) -> list[time]:
     return draw(st.lists(near | anywhere, min_size=1, max_size=4))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data(), place=places(), dst=DST, every=st.integers(1, 4))
 def test_daily_agrees_with_the_oracle(data, place, dst, every):
     key, change = place
@@ -193,7 +194,7 @@ def test_daily_agrees_with_the_oracle(data, place, dst, every):
     assert walked(trigger, change - AROUND, change + AROUND) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     data=st.data(),
     place=places(),
@@ -224,7 +225,7 @@ def test_weekly_agrees_with_the_oracle(data, place, dst, every, on):
 DAYS_OF_MONTH = st.integers(1, 31) | st.integers(-31, -1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     data=st.data(),
     place=places(),
@@ -251,7 +252,7 @@ def test_monthly_agrees_with_the_oracle(data, place, dst, every, missing):
 
 
 @pytest.mark.parametrize("missing", ["skip", "clamp"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     on=st.lists(DAYS_OF_MONTH, min_size=1, max_size=4),
     every=st.integers(1, 30),
@@ -278,7 +279,7 @@ def test_monthly_names_the_days_of_ten_years(on, every, anchor, year, missing):
     assert ([each.date() for each in walked(trigger, *moments)] if trigger else []) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), place=places(), line=LINES, dst=DST)
 def test_asking_between_two_occurrences_gives_the_later_one(data, place, line, dst):
     key, change = place

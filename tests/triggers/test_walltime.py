@@ -21,6 +21,7 @@ from aiosched.errors import InvalidTrigger
 from aiosched.moments import from_us, to_us
 from aiosched.triggers import Cron, Daily, Monthly
 from aiosched.triggers.walltime import FIXED, Timeline, timeline, zone
+from tests.effort import examples
 from tests.triggers import oracle
 
 HOUR_US = 3_600_000_000
@@ -173,7 +174,7 @@ SHOWS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(own=odd_zones(), expr=st.sampled_from(list(SHOWS)), dst=DST)
 def test_any_zone_whatsoever_agrees_with_the_oracle(own, expr, dst):
     begin, end = from_us(-200 * HOUR_US), from_us(200 * HOUR_US)
