@@ -82,6 +82,19 @@ async def test_a_server_that_is_away_is_unavailable(client, redis_cluster_server
         assert await (await locker.lock(key)).unlock()
 
 
+async def test_a_cluster_that_is_away_is_reached_in_the_background(redis_cluster_servers, key):
+    async with RedisCluster.from_url(redis_cluster_servers[0].url) as client:
+        for server in redis_cluster_servers:
+            server.pause()
+        async with opened(RedisLocker(client, timeout=0.5)) as locker:
+            assert locker.last_error is not None
+            for server in redis_cluster_servers:
+                server.resume()
+            while locker.last_error is not None:
+                await asyncio.sleep(0.01)
+            assert await (await locker.lock(key)).unlock()
+
+
 async def test_a_cluster_that_was_emptied_is_in_quarantine(client, redis_cluster_servers, key):
     async with opened(RedisLocker(client, ttl=0.3, on_amnesia="quarantine")) as locker:
         with pytest.raises(LockerUnavailable, match="lost its memory"):

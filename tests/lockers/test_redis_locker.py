@@ -134,6 +134,35 @@ async def test_records_of_a_server_that_is_away_are_unavailable():
         await RedisLocker("redis://127.0.0.1:1").records()
 
 
+async def test_records_are_found_however_many_there_are(redis_server, key):
+    async with opened(RedisLocker(redis_server.url, prefix=key)) as locker:
+        keys = [f"{number:04}" for number in range(2500)]
+        locks = await asyncio.gather(*map(locker.lock, keys))
+        assert [record.key for record in await locker.records()] == keys
+        await asyncio.gather(*(lock.unlock() for lock in locks))
+
+
+async def test_records_that_may_not_be_seen_are_an_error(redis_server):
+    redis_server.ask("ACL", "SETUSER", "blind", "reset", "on", ">x", "~*", "+@all", "-scan")
+    with pytest.raises(UnfitStore, match="scan"):
+        await RedisLocker(f"redis://blind:x@127.0.0.1:{redis_server.port}").records()
+
+
+async def test_a_server_that_is_loading_is_not_asked_twice(redis_server, key, monkeypatch):
+    async with opened(RedisLocker(redis_server.url)) as locker:
+        asked = []
+
+        async def load(self, packed, count):
+            asked.append(count)
+            raise redis.BusyLoadingError("Redis is loading the dataset in memory")
+
+        monkeypatch.setattr(Wire, "_exchange", load)
+        with pytest.raises(LockerUnavailable, match="loading"):
+            await locker.lock(key)
+        assert len(asked) == 1
+        monkeypatch.undo()
+
+
 async def test_it_can_be_used_without_hiredis(redis_server, key, monkeypatch):
     monkeypatch.setattr(_redis_wire, "_pack", None)
     async with opened(RedisLocker(redis_server.url)) as locker:

@@ -210,6 +210,16 @@ async def test_an_unlock_while_a_renewal_is_on_its_way_frees_the_key(store):
     assert not lock.lost.is_set()
 
 
+async def test_an_unlock_while_a_renewal_is_on_its_way_leaves_the_others_renewed(store):
+    lock, other = await store.lock(), await store.lock("other")
+    store.delay = 0.5
+    await asyncio.sleep(EVERY + 0.1)
+    assert await lock.unlock()
+    assert list(store.leases) == ["other"]
+    assert other.expires_in() > USABLE - EVERY
+    assert not lock.lost.is_set()
+
+
 async def test_an_unlocked_one_is_not_renewed_although_its_release_takes_long(store):
     lock = await store.lock()
     store.delay = 10.0
