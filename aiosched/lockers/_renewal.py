@@ -46,9 +46,9 @@ class Lease:
     __slots__ = ("every", "ttl_us", "usable")
 
     def __init__(self, ttl: Duration) -> None:
-        self.ttl_us = microseconds(ttl, "ttl", minimum=_SHORTEST)
-        self.usable = self.ttl - max(self.ttl / 10, 0.05)
-        self.every = self.ttl / 3
+        self.ttl_us: int = microseconds(ttl, "ttl", minimum=_SHORTEST)
+        self.usable: float = self.ttl - max(self.ttl / 10, 0.05)
+        self.every: float = self.ttl / 3
 
     @property
     def ttl(self) -> float:
