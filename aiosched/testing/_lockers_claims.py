@@ -14,6 +14,9 @@ from aiosched.protocols import ClaimedLock, ClaimingLocker
 from aiosched.testing._lockers_base import LockerSuite, a_key, answers
 
 
+_SHORT = 0.5  # seconds of retention: what a slow store may take to be asked for what is due now
+
+
 class ClaimTests(LockerSuite):
     """Occurrences."""
 
@@ -193,9 +196,9 @@ class ClaimTests(LockerSuite):
     async def test_a_record_is_forgotten_after_its_retention(self) -> None:
         async with self.client() as locker:
             key, base = a_key(), await self.now()
-            lock = await locker.claim(Claim(key, base, keep=0.1, exact=True))
+            lock = await locker.claim(Claim(key, base, keep=_SHORT, exact=True))
             await lock.unlock()
-            await self.advance(0.2)
+            await self.advance(1.2 * _SHORT)
             assert await locker.last_claimed(key) is None
             older = Claim(key, base - timedelta(seconds=1))
             again = await locker.claim(older)
@@ -206,8 +209,8 @@ class ClaimTests(LockerSuite):
     async def test_a_held_lock_outlives_its_retention(self) -> None:
         async with self.clients(2) as (ours, theirs):
             key, due = a_key(), await self.now()
-            lock = await ours.claim(Claim(key, due, keep=0.05))
-            await self.advance(0.2)
+            lock = await ours.claim(Claim(key, due, keep=_SHORT))
+            await self.advance(1.2 * _SHORT)
             await refused(theirs, Claim(key), LockHeld)
             assert await theirs.last_claimed(key) == due
             assert await lock.unlock()
