@@ -13,7 +13,6 @@ from aiosched.model import Claim
 from aiosched.protocols import ClaimedLock, ClaimingLocker
 from aiosched.testing._lockers_base import LockerSuite, a_key, answers
 
-
 _SHORT = 0.5  # seconds of retention: what a slow store may take to be asked for what is due now
 
 
