@@ -368,6 +368,15 @@ def test_a_locker_set_afterwards_needs_stable_names_too(prefix: str) -> None:
         scheduler.use_locker(SomeLocker())
 
 
+def test_a_delay_does_not_go_with_a_locker_set_afterwards() -> None:
+    scheduler = Scheduler()
+    first = scheduler.add(work, Every(seconds=60), name="first")
+    scheduler.once(after=5, name="once")(more)
+    with pytest.raises(InvalidTrigger, match="refused with a locker"):
+        scheduler.use_locker(SomeLocker())
+    assert (first.spec.locker, first.trigger) == (None, Every(seconds=60))
+
+
 @pytest.mark.parametrize("options", [{"name": None}, {"name": None, "timeout": 5}])
 def test_no_name_is_no_stable_name(options: dict) -> None:
     scheduler = Scheduler()

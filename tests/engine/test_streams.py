@@ -75,10 +75,16 @@ async def test_a_stream_can_be_left(scheduler: Scheduler) -> None:
 
 
 async def test_closing_a_stream_wakes_its_reader(scheduler: Scheduler) -> None:
+    async def read() -> list[Event]:
+        return [event async for event in stream]
+
     stream = scheduler.events()
+    reader = asyncio.create_task(read())
+    await settle()
+    assert not reader.done()
     stream.close()
     stream.close()
-    assert [event async for event in stream] == []
+    assert await reader == []
 
 
 async def test_a_stream_that_nobody_reads_any_more_is_forgotten(scheduler: Scheduler) -> None:
