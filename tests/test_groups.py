@@ -7,15 +7,7 @@ from typing import Any
 
 import pytest
 
-from aiosched import (
-    Cron,
-    DuplicateJob,
-    Every,
-    JobChanged,
-    JobGroup,
-    LockHeld,
-    Scheduler,
-)
+from aiosched import Cron, DuplicateJob, Every, JobChanged, JobGroup, LockHeld, Scheduler
 
 MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -19,12 +19,7 @@ from aiosched import (
     Started,
     current_run,
 )
-from tests.engine.support import (
-    NEVER,
-    Make,
-    nothing,
-    settle,
-)
+from tests.engine.support import NEVER, Make, nothing, settle
 
 
 async def test_an_async_listener_hears_one_event_after_the_other(scheduler: Scheduler) -> None:

@@ -5,19 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from aiosched import (
-    Cron,
-    Every,
-    Scheduler,
-)
-from tests.engine.support import (
-    START,
-    Told,
-    Work,
-    due,
-    nothing,
-    seconds,
-)
+from aiosched import Cron, Every, Scheduler
+from tests.engine.support import START, Told, Work, due, nothing, seconds
 
 
 async def test_both_bounds_are_inclusive(scheduler: Scheduler, told: Told) -> None:

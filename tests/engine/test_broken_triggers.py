@@ -8,16 +8,8 @@ from typing import Any
 
 import pytest
 
-from aiosched import (
-    Every,
-    JobChanged,
-    Scheduler,
-)
-from tests.engine.support import (
-    START,
-    Told,
-    nothing,
-)
+from aiosched import Every, JobChanged, Scheduler
+from tests.engine.support import START, Told, nothing
 
 
 class Breaking:

@@ -8,25 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from aiosched import (
-    Every,
-    Once,
-    Run,
-    Scheduler,
-    SchedulerChanged,
-    SchedulerClosed,
-    Started,
-)
+from aiosched import Every, Once, Run, Scheduler, SchedulerChanged, SchedulerClosed, Started
 from aiosched.testing import VirtualClock
-from tests.engine.support import (
-    START,
-    Make,
-    Told,
-    Work,
-    due,
-    nothing,
-    settle,
-)
+from tests.engine.support import START, Make, Told, Work, due, nothing, settle
 
 
 async def test_intervals_alone_wake_the_loop_only_when_something_is_due(

@@ -19,11 +19,7 @@ from aiosched import (
     Started,
 )
 from aiosched.testing import VirtualClock
-from tests.engine.support import (
-    NEVER,
-    Make,
-    nothing,
-)
+from tests.engine.support import NEVER, Make, nothing
 
 
 def names(events: list[Event]) -> list[str]:

@@ -6,21 +6,8 @@ import asyncio
 import contextlib
 from typing import Any
 
-from aiosched import (
-    Job,
-    Outcome,
-    Run,
-    RunDeadlock,
-    Scheduler,
-)
-from tests.engine.support import (
-    NEVER,
-    Make,
-    Told,
-    Work,
-    nothing,
-    settle,
-)
+from aiosched import Job, Outcome, Run, RunDeadlock, Scheduler
+from tests.engine.support import NEVER, Make, Told, Work, nothing, settle
 
 
 async def test_a_job_that_waits_for_itself_gets_an_error(scheduler: Scheduler, told: Told) -> None:

@@ -7,20 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from aiosched import (
-    Cron,
-    Every,
-    Scheduler,
-)
-from tests.engine.support import (
-    Told,
-    Work,
-    at,
-    due,
-    nothing,
-    seconds,
-    settle,
-)
+from aiosched import Cron, Every, Scheduler
+from tests.engine.support import Told, Work, at, due, nothing, seconds, settle
 
 
 async def test_next_runs_honour_bounds_and_max_runs(scheduler: Scheduler) -> None:

@@ -8,21 +8,8 @@ from typing import Any
 import anyio.from_thread
 import pytest
 
-from aiosched import (
-    DuplicateJob,
-    Every,
-    JobGroup,
-    Run,
-    RunDeadlock,
-    Scheduler,
-)
-from tests.engine.support import (
-    NEVER,
-    Told,
-    due,
-    nothing,
-    seconds,
-)
+from aiosched import DuplicateJob, Every, JobGroup, Run, RunDeadlock, Scheduler
+from tests.engine.support import NEVER, Told, due, nothing, seconds
 
 
 async def test_a_job_may_change_jobs_from_inside(scheduler: Scheduler, told: Told) -> None:

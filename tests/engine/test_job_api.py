@@ -22,15 +22,7 @@ from aiosched import (
     TooEarly,
     UnknownJob,
 )
-from tests.engine.support import (
-    NEVER,
-    START,
-    Told,
-    Work,
-    due,
-    nothing,
-    settle,
-)
+from tests.engine.support import NEVER, START, Told, Work, due, nothing, settle
 
 
 async def test_run_now_returns_how_the_run_ended(scheduler: Scheduler) -> None:

@@ -10,16 +10,9 @@ from datetime import timedelta
 import pytest
 
 from aiosched import Cron, Every, Once, Run, Scheduler
-from tests.engine.support import (
-    NEVER,
-    START,
-    Make,
-    Told,
-    Work,
-    settle,
-)
+from tests.engine.support import NEVER, START, Make, Told, Work, settle
 
-# -- the job's limit -----
+# -- the job's limit -----------------------------------------------------------------------------
 
 
 async def test_a_second_run_is_refused_while_the_first_goes_on(
@@ -213,7 +206,7 @@ async def test_a_run_holds_its_slot_in_its_gates(scheduler: Scheduler, told: Tol
     assert told.statuses() == ["refused", "succeeded"]
 
 
-# -- the scheduler's limit -----
+# -- the scheduler's limit -----------------------------------------------------------------------
 
 
 async def test_runs_wait_for_a_slot_of_the_scheduler_in_their_order(make: Make) -> None:

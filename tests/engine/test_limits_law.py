@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 
 from aiosched import Job, Run, Scheduler, testing
 from tests.effort import examples
-from tests.engine.support import (
-    NEVER,
-    Told,
-    settle,
-)
+from tests.engine.support import NEVER, Told, settle
 
 KINDS: list[dict[str, Any]] = [
     {},

@@ -7,23 +7,8 @@ from typing import Any
 
 import pytest
 
-from aiosched import (
-    Cron,
-    Every,
-    Once,
-    Scheduler,
-)
-from tests.engine.support import (
-    NEVER,
-    START,
-    Told,
-    Work,
-    at,
-    due,
-    nothing,
-    seconds,
-    settle,
-)
+from aiosched import Cron, Every, Once, Scheduler
+from tests.engine.support import NEVER, START, Told, Work, at, due, nothing, seconds, settle
 
 
 async def test_a_paused_job_is_not_due_and_nothing_is_made_up_for(

@@ -22,15 +22,7 @@ from aiosched import (
     Scheduler,
     Started,
 )
-from tests.engine.support import (
-    START,
-    Make,
-    Told,
-    Work,
-    due,
-    nothing,
-    seconds,
-)
+from tests.engine.support import START, Make, Told, Work, due, nothing, seconds
 
 
 async def test_an_interval_begins_one_interval_after_the_start(

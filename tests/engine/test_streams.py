@@ -8,19 +8,8 @@ import weakref
 
 import pytest
 
-from aiosched import (
-    Event,
-    Every,
-    Outcome,
-    Run,
-    Scheduler,
-    SchedulerChanged,
-    Started,
-)
-from tests.engine.support import (
-    NEVER,
-    nothing,
-)
+from aiosched import Event, Every, Outcome, Run, Scheduler, SchedulerChanged, Started
+from tests.engine.support import NEVER, nothing, settle
 
 
 def names(events: list[Event]) -> list[str]:

@@ -7,23 +7,8 @@ from typing import Any
 
 import pytest
 
-from aiosched import (
-    Cron,
-    Every,
-    Outcome,
-    Scheduler,
-)
-from tests.engine.support import (
-    NEVER,
-    START,
-    Told,
-    Work,
-    at,
-    due,
-    nothing,
-    seconds,
-    settle,
-)
+from aiosched import Cron, Every, Outcome, Scheduler
+from tests.engine.support import NEVER, START, Told, Work, at, due, nothing, seconds, settle
 
 
 async def test_an_update_of_options_keeps_phase_and_history(
