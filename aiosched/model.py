@@ -186,6 +186,7 @@ class _Rare:
     _granted: Any = None  # a lock that came with the run (a redelivery)
     _lock_lost: bool = False
     _replaced: bool = False  # was told to make way for a newer one
+    _was_courteous: bool = False  # it has waited before its first claim
     _backlog: bool = False  # one of several made up for in a row: queues without a bound
 
 

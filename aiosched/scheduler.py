@@ -18,6 +18,7 @@ from aiosched._engine.current import find_current
 from aiosched._engine.drain import DrainReport
 from aiosched._engine.engine import Engine
 from aiosched._engine.health import Health
+from aiosched._engine.spread import Spread
 from aiosched.clock import SystemClock
 from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.errors import RunDeadlock, SchedulerClosed, UnknownJob
@@ -55,6 +56,8 @@ class Scheduler(Registrar):
             ``"raise"`` leaves it at raising where the scheduler is entered or served.
         clock: Where time comes from; default the host's.
         listeners: Called with every event, or ``(event type, listener)`` pairs.
+        spread: How long a replica may wait before it claims, longer the more it has won of late, so
+            that a clock that is ahead does not win every time. 0: not at all.
         instance: What this replica is called; default host and process id.
 
     Raises:
@@ -74,6 +77,7 @@ class Scheduler(Registrar):
         on_failure: Literal["raise", "exit"] = "raise",
         clock: Clock | None = None,
         listeners: Iterable[Listener | tuple[type[Event], Listener]] = (),
+        spread: Duration = 0.0,
         instance: str | None = None,
     ) -> None:
         _check_choice("when_full", when_full, ("queue", "skip"))
@@ -88,6 +92,7 @@ class Scheduler(Registrar):
             max_running=max_running,
             when_full=when_full,
             on_failure=on_failure,
+            spread=Spread(microseconds(spread, "spread"), self.instance),
             job_type=Job,
         )
         self._serving: asyncio.AbstractEventLoop | None = None

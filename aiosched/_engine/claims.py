@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
 from aiosched.durations import SECOND
 from aiosched.model import DEFAULT_KEEP, Cause, Claim, Run
@@ -19,10 +20,19 @@ _UNPLANNED = frozenset({Cause.MANUAL, Cause.START})
 class Claims:
     """The claim policy of a scheduler (see `aiosched.gates.lock.ClaimPolicy`)."""
 
-    __slots__ = ("_time",)
+    __slots__ = ("_spread", "_time")
 
-    def __init__(self, time: Timepiece) -> None:
+    def __init__(self, time: Timepiece, spread: Spread) -> None:
         self._time = time
+        self._spread = spread
+
+    def courtesy(self, run: Run) -> float:
+        """By how much this replica has won of late."""
+        return self._spread.wait(run)
+
+    def note(self, *, won: bool) -> None:
+        """Remember whether a claim was won."""
+        self._spread.note(won=won)
 
     def claim_for(self, run: Run) -> Claim | None:
         """Return what *run* claims; None where it needs no lock.

@@ -25,6 +25,7 @@ from aiosched._engine.planner import Planner
 from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
 from aiosched._engine.specs import SpecBook
+from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed
 from aiosched.durations import SECOND
@@ -52,6 +53,7 @@ class Engine:
         max_running: int | None,
         when_full: Literal["queue", "skip"],
         on_failure: Literal["raise", "exit"],
+        spread: Spread,
         job_type: type[JobRecord],
     ) -> None:
         self.time = Timepiece(clock)
@@ -61,7 +63,7 @@ class Engine:
         self.bus = Bus()
         self.specs = SpecBook()
         self.watch = Watch(self.time)
-        self.lockers = Lockers(self.time)
+        self.lockers = Lockers(self.time, spread)
         self.planner = Planner(self.time, self.bus, self._wake)
         self.dispatcher = Dispatcher(
             time=self.time,

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.claims import Claims
+from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
 from aiosched.gates.leader import LeaderGate
 from aiosched.gates.lock import LockGate
@@ -22,9 +23,9 @@ log = logging.getLogger("aiosched")
 class Lockers:
     """Opens and closes lockers, and makes the gates of a job."""
 
-    def __init__(self, time: Timepiece) -> None:
+    def __init__(self, time: Timepiece, spread: Spread) -> None:
         self._time = time
-        self._claims = Claims(time)
+        self._claims = Claims(time, spread)
         self._gates: dict[int, tuple[Any, LockGate]] = {}
         self._open: dict[int, tuple[Any, asyncio.Task[None]]] = {}
 

@@ -74,6 +74,14 @@ class ClaimPolicy(Protocol):
         """Return the seconds until an unavailable store is asked again."""
         ...
 
+    def courtesy(self, run: Run) -> float:
+        """Return the seconds to wait before the first claim, so that others win, too."""
+        ...
+
+    def note(self, *, won: bool) -> None:
+        """Hear how a claim ended."""
+        ...
+
 
 class LockGate:
     """Takes a run's lock.
@@ -114,7 +122,11 @@ class LockGate:
         claim = self._policy.claim_for(run)
         if claim is None:
             return None
+        if not run._was_courteous and (wait := self._policy.courtesy(run)) > 0:
+            run._was_courteous = True
+            await asyncio.sleep(wait)
         answer = await self._ask(run, claim)
+        self._policy.note(won=not isinstance(answer, Refusal))
         self.trouble = None
         if isinstance(answer, Refusal) and answer.reason == "unavailable":
             self.trouble = repr(answer.error)
