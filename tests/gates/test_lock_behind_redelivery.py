@@ -10,7 +10,7 @@ import pytest
 
 from aiosched.errors import LockHeld
 from aiosched.gates.lock import LockGate, Postponed
-from aiosched.model import Claim, Refusal
+from aiosched.model import Cause, Claim, Refusal, Run
 
 
 @dataclass
@@ -31,6 +31,12 @@ class Policy:
     def backoff(self, run: Any) -> float:
         raise AssertionError("only for a store that is unavailable")
 
+    def courtesy(self, run: Any) -> float:
+        return 0.0
+
+    def note(self, *, won: bool) -> None:
+        assert not won
+
 
 class Busy:
     async def claim(self, claim: Claim) -> Any:
@@ -44,7 +50,7 @@ async def ready(locker: object) -> None:
 @pytest.mark.parametrize(("left", "postponed"), [(0.5, True), (0.0, False), (-1.0, False)])
 async def test_it_asks_again_until_the_next_occurrence(left: float, postponed: bool) -> None:
     gate = LockGate(Busy(), claims=True, policy=Policy(left), ready=ready)
-    answer = await gate.ask(None)  # type: ignore[arg-type]
+    answer = await gate.ask(Run(None, 0, 0, 1, Cause.TRIGGER))
     assert isinstance(answer, Refusal)
     assert answer.reason == "held"
     assert isinstance(answer, Postponed) is postponed
