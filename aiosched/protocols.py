@@ -158,10 +158,74 @@ class ClockedLocker(Protocol):
     def use_clock(self, clock: Clock, /) -> None: ...
 
 
+@runtime_checkable
+class RingingLocker(Protocol):
+    """A locker whose store can tell those who wait for a key that it is free.
+
+    A hint and no more: a ring may be lost, and nothing but promptness depends on it.
+    """
+
+    def ring(self, key: str, /) -> None:
+        """Tell all who listen for *key*: behind what was given back so far. Nobody is told how."""
+        ...
+
+    async def listen(self, key: str, call: Callable[[], object], /) -> None:
+        """Call *call* as soon as rings are heard, and with each ring; end by an error only.
+
+        Raises:
+            LockerUnavailable: They are heard no longer, or this store cannot ring.
+        """
+        ...
+
+
 class Elector(Protocol):
     """Who leads. Asked before every run, so it answers from memory."""
 
     async def is_leader(self) -> bool: ...
+
+
+@runtime_checkable
+class CandidateElector(Elector, Protocol):
+    """What the built-in electors are: they stand for election while somebody has them open."""
+
+    @property
+    def key(self) -> str:
+        """What is led: candidates of one key stand against each other."""
+        ...
+
+    @property
+    def term(self) -> int | None:
+        """The fence of the leadership, which grows with each; None: others lead, or nobody."""
+        ...
+
+    @property
+    def last_error(self) -> Exception | None:
+        """Why it could not stand the last time; None: it could."""
+        ...
+
+    @property
+    def on_leadership_lost(self) -> str:
+        """What becomes of runs that began in a term when it ends: ``finish`` or ``cancel``."""
+        ...
+
+    def observe(self, listener: Callable[[bool, int], object], /) -> Callable[[], object]:
+        """Call *listener* with each change: whether it leads, and the term that began or ended.
+
+        At once if it leads already. Return how to stop that.
+        """
+        ...
+
+    async def open(self) -> None:
+        """Stand for election in the running loop; counted, so that schedulers may share it."""
+        ...
+
+    async def aclose(self) -> None:
+        """When the last user closes: resign, and stand no more."""
+        ...
+
+    async def resign(self) -> bool:
+        """Hand the leadership over at once. Was there one?"""
+        ...
 
 
 @runtime_checkable

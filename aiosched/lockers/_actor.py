@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from aiosched.errors import LockError, LockerUnavailable
 from aiosched.lockers._lease import UNHELD, HeldLock
-from aiosched.lockers._requests import Ask, Release, Request
+from aiosched.lockers._requests import Ask, Release, Request, Ring
 from aiosched.model import Claim
 
 _log = logging.getLogger("aiosched.lockers")
@@ -108,9 +108,9 @@ class Actor:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=within)
 
-    def send(self, release: Release) -> None:
-        """Have *release* sent, although nobody waits for it."""
-        self._put(release)
+    def send(self, request: Release | Ring) -> None:
+        """Have *request* sent, although nobody waits for it."""
+        self._put(request)
 
     def leave(self) -> None:
         """Close at once, in its loop: the store is going away and frees everything by itself."""

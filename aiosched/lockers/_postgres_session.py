@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiosched.errors import LockerUnavailable, UnfitStore
+from aiosched.lockers._postgres_bell import Ear, Ears
 from aiosched.lockers._postgres_driver import ERRORS, explained
 from aiosched.lockers._postgres_sql import Statements
 
@@ -58,6 +59,10 @@ class Line(Protocol):
         """
         ...
 
+    async def listen(self, ear: Ear) -> LockerUnavailable | None:
+        """Have *ear* hear its channel for as long as the session lasts; or return why not."""
+        ...
+
     async def close(self) -> None:
         """Let go. Never raises."""
         ...
@@ -86,6 +91,7 @@ class Session:
         self._connection: Any = None
         self._prepared: dict[str, Any] = {}
         self._is_pooled = False
+        self._ears = Ears()
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
         connection = self._connection
@@ -95,9 +101,17 @@ class Session:
         asking = ask(connection, sql, values)
         return await limited(connection, asking, self._settings, self._end)
 
+    async def listen(self, ear: Ear) -> LockerUnavailable | None:
+        if self._is_pooled or self._connection is None:
+            return LockerUnavailable(f"of PostgreSQL at {self._settings.where} no bell is heard")
+        listening = self._ears.add(ear, self._connection)
+        await limited(self._connection, listening, self._settings, self._end)
+        return None
+
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         self._prepared.clear()
+        self._ears.close()
         if connection is not None:
             with suppress(*ERRORS):
                 await connection.close(timeout=min(_CLOSING, self._settings.limit))
@@ -186,6 +200,7 @@ class Session:
     def _end(self, why: str) -> None:
         self._connection = None
         self._prepared.clear()
+        self._ears.close()
         self.on_lost(why)
 
 
@@ -217,6 +232,9 @@ class Borrowed:
         finally:
             with suppress(*ERRORS):
                 await self._pool.release(connection, timeout=settings.limit)
+
+    async def listen(self, ear: Ear) -> LockerUnavailable | None:
+        return LockerUnavailable(f"through a pool no bell is heard: {ear.channel}")
 
     async def ready(self) -> None:
         """Have the tables made, as `Session.ready`."""

@@ -13,12 +13,13 @@ from typing import Any
 
 from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockerUnavailable
+from aiosched.lockers._postgres_bell import RING, Listen
 from aiosched.lockers._postgres_draft import Draft, Tenure, record_of
 from aiosched.lockers._postgres_session import Borrowed, Session
 from aiosched.lockers._postgres_sql import Statements, spelled, unspelled
 from aiosched.lockers._record import LockRecord, describe, is_forgotten
 from aiosched.lockers._renewal import Lease, Renew
-from aiosched.lockers._requests import Ask, Look, Release, Request
+from aiosched.lockers._requests import Ask, Look, Release, Request, Ring
 
 _ROUNDS = 50
 """How often a claim is decided anew because others were quicker. Each time one of them was."""
@@ -56,6 +57,11 @@ class PostgresStore:
         answers: dict[Request, object] = {}
         if releases:
             await self._release(releases, answers)
+        for request in batch:
+            if isinstance(request, Ring):
+                await self._line.fetch(RING, request.channel)
+            elif isinstance(request, Listen):
+                answers[request] = await self._line.listen(request.ear)
         if asked:
             await self._decide(asked, answers)
         for request in batch:

@@ -6,6 +6,7 @@ import logging
 import struct
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
 from aiosched.lockers._redis_script import Names, Operation
 from aiosched.lockers._redis_wire import AnyWire, is_unknown_script
 from aiosched.lockers._renewal import Renew
-from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
+from aiosched.lockers._requests import Ask, Look, Ping, Release, Request, Ring
 
 _log = logging.getLogger("aiosched.lockers")
 
@@ -52,6 +53,7 @@ class RedisStore:
         if self._forgets is None or any(isinstance(each, Ping) for each in batch):
             self._forgets = await self._inspect()
         answers = iter(await self.run([each for request in batch for each in _operations(request)]))
+        await self._ring([each.channel for each in batch if isinstance(each, Ring)])
         return [_answer(request, answers) for request in batch]
 
     async def run(self, operations: Sequence[Operation]) -> list[object]:
@@ -82,6 +84,11 @@ class RedisStore:
     async def close(self) -> None:
         """Let go of the connection."""
         await self._wire.close()
+
+    async def _ring(self, channels: Sequence[str | bytes]) -> None:
+        if channels:
+            with suppress(LockerUnavailable):  # what was asked before has its answers
+                await self._wire.send([("PUBLISH", channel, b"") for channel in channels])
 
     async def _call(self, calls: Sequence[script.Call]) -> list[Any]:
         replies = await self._wire.send([call.command("EVALSHA", script.SHA) for call in calls])

@@ -65,6 +65,20 @@ class Ask(Request):
         return self.claim.key
 
 
+class Ring(Request):
+    """Telling those who listen to a channel that a key may be free. Nobody waits for an answer."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: str | bytes) -> None:
+        super().__init__()
+        self.channel = channel
+
+    @property
+    def is_unwanted(self) -> bool:
+        return False
+
+
 class Release(Request):
     """Giving back what an attempt was granted. Always asked, whether anybody waits or not.
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from aiosched.durations import SECOND, Duration, microseconds
+from aiosched.errors import LockerUnavailable
+from aiosched.lockers._postgres_bell import Ear, Listen, channel_of
 from aiosched.lockers._postgres_driver import connect_to
 from aiosched.lockers._postgres_session import Borrowed, Session, Settings
 from aiosched.lockers._postgres_sql import Statements
@@ -16,6 +18,7 @@ from aiosched.lockers._postgres_store import PostgresStore
 from aiosched.lockers._record import LockRecord
 from aiosched.lockers._remote import RemoteLocker, _Open
 from aiosched.lockers._renewal import Lease
+from aiosched.lockers._requests import Ring
 
 Mode = Literal["advisory", "lease"]
 
@@ -93,6 +96,26 @@ class PostgresLocker(RemoteLocker):
             return await store.records()
         finally:
             await store.close()
+
+    def ring(self, key: str, /) -> None:
+        """Tell all who listen for *key* that it may be free."""
+        self._opened().actor.send(Ring(channel_of(self._statements.record, key)))
+
+    async def listen(self, key: str, call: Callable[[], object], /) -> None:
+        """Call *call* as soon as rings are heard, in the locker's own session, and with each.
+
+        Raises:
+            LockerUnavailable: The session has ended; or there is a pool, through which none is
+                heard.
+        """
+        ear = Ear(channel_of(self._statements.record, key), call)
+        try:
+            await self._opened().actor.read(Listen(ear))
+            call()
+            await ear.ended
+        finally:
+            ear.ended.cancel()
+        raise LockerUnavailable("no bell is heard any more: the session has ended")
 
     def _connect(self) -> PostgresStore:
         return self._store(self._settings)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.lockers._record import LockRecord
+from aiosched.lockers._redis_bell import channel_of, hear
 from aiosched.lockers._redis_cluster import ClusterWire, GroupedNames
 from aiosched.lockers._redis_driver import RedisCluster
 from aiosched.lockers._redis_script import Names, OneServer
@@ -15,6 +16,7 @@ from aiosched.lockers._redis_store import OnAmnesia, RedisStore
 from aiosched.lockers._redis_wire import AnyWire, Wire, pool_of
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
+from aiosched.lockers._requests import Ring
 
 _LONGEST_TIMEOUT = 5.0
 
@@ -52,7 +54,7 @@ class RedisLocker(RemoteLocker):
     ) -> None:
         lease = Lease(ttl)
         super().__init__(lease, name="aiosched-redis-locker")
-        checked_prefix(prefix)
+        self._prefix = checked_prefix(prefix)
         self._on_amnesia = checked_on_amnesia(on_amnesia)
         self._timeout = timeout_of(timeout, min(lease.ttl / 6, _LONGEST_TIMEOUT))
         self._client = url_or_client  # a Sentinel's connections know it weakly
@@ -61,6 +63,18 @@ class RedisLocker(RemoteLocker):
     def _connect(self) -> RedisStore:
         wire = self._make_wire(self._timeout)
         return RedisStore(wire, self._names, self._lease.ttl_us, self._on_amnesia)
+
+    def ring(self, key: str, /) -> None:
+        """Tell all who listen for *key* that it may be free."""
+        self._opened().actor.send(Ring(channel_of(self._prefix, key)))
+
+    async def listen(self, key: str, call: Callable[[], object], /) -> None:
+        """Call *call* as soon as rings are heard, on a connection of its own, and with each.
+
+        Raises:
+            LockerUnavailable: They are heard no longer; in a Cluster they never are.
+        """
+        await hear(self._client, channel_of(self._prefix, key), call, limit=self._timeout)
 
     async def records(self) -> list[LockRecord]:
         """Return what is remembered, by key.
