@@ -72,10 +72,13 @@ from aiosched.triggers import (
 )
 
 if TYPE_CHECKING:
+    from aiosched.electors import FileElector, LeaseElector, PostgresElector, RedisElector
     from aiosched.lockers import (
         FileLocker,
         MemoryLocker,
+        Monitored,
         PostgresLocker,
+        Prefixed,
         RedisLocker,
         RedlockLocker,
     )
@@ -101,6 +104,7 @@ __all__ = [
     "EventStream",
     "Every",
     "Executor",
+    "FileElector",
     "FileLocker",
     "Gate",
     "Health",
@@ -114,6 +118,7 @@ __all__ = [
     "JobSpec",
     "JobState",
     "LeadershipChanged",
+    "LeaseElector",
     "Lock",
     "LockError",
     "LockHeld",
@@ -121,14 +126,18 @@ __all__ = [
     "Locker",
     "LockerUnavailable",
     "MemoryLocker",
+    "Monitored",
     "Monthly",
     "Once",
     "Outcome",
     "Planned",
+    "PostgresElector",
     "PostgresLocker",
+    "Prefixed",
     "ProcessExecutor",
     "RRule",
     "RandomEvery",
+    "RedisElector",
     "RedisLocker",
     "RedlockLocker",
     "Refusal",
@@ -155,11 +164,17 @@ __all__ = [
     "veto",
 ]
 
-# Lockers bring drivers along, so each is imported when it is asked for.
+# Lockers and electors bring drivers along, so each is imported when it is asked for.
 _LAZY = {
+    "FileElector": "aiosched.electors",
+    "LeaseElector": "aiosched.electors",
+    "PostgresElector": "aiosched.electors",
+    "RedisElector": "aiosched.electors",
     "FileLocker": "aiosched.lockers",
     "MemoryLocker": "aiosched.lockers",
+    "Monitored": "aiosched.lockers",
     "PostgresLocker": "aiosched.lockers",
+    "Prefixed": "aiosched.lockers",
     "RedisLocker": "aiosched.lockers",
     "RedlockLocker": "aiosched.lockers",
 }

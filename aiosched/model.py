@@ -1,4 +1,4 @@
-"""The nouns of a run: `Run`, `Refusal`, `Claim`, `Retry` and the words for what happens to them."""
+"""The nouns: `Run`, `Refusal`, `Claim`, `Retry`, `LockRecord`, and words for what happens."""
 
 from __future__ import annotations
 
@@ -156,6 +156,34 @@ class Claim:
         keep = DEFAULT_KEEP if self.keep is None else microseconds(self.keep, "keep", minimum=1)
         put(self, "keep_us", keep)
         put(self, "late_us", keep if self.late is None else microseconds(self.late, "late"))
+
+
+@dataclass(frozen=True, slots=True)
+class LockRecord:
+    """One key as a store shows it to people.
+
+    Attributes:
+        key: The key.
+        held: Whether somebody who lives holds it.
+        fence: The highest that was granted.
+        last_claimed: The newest occurrence that was claimed, in UTC.
+        uncompleted: The occurrence whose run was not completed, as far as is known.
+        attempt: How often that one was granted.
+        forget_at: When the record ceases to count, in UTC; a held one counts on.
+        holder: Who holds it, in the store's words; None: nobody, or the store does not tell.
+        held_until: When it is free unless it is renewed, by the store's clock; None: it is not
+            held, or for as long as its holder lives.
+    """
+
+    key: str
+    held: bool
+    fence: int
+    last_claimed: datetime | None
+    uncompleted: datetime | None
+    attempt: int
+    forget_at: datetime
+    holder: str | None = field(default=None, compare=False)
+    held_until: datetime | None = field(default=None, compare=False)
 
 
 class JobLike(Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import asyncio
 
-    from aiosched.model import Claim, Refusal, Run
+    from aiosched.model import Claim, LockRecord, Refusal, Run
 
 
 @runtime_checkable
@@ -156,6 +156,30 @@ class ClockedLocker(Protocol):
     """A locker that lives by its scheduler's clock instead of a store's."""
 
     def use_clock(self, clock: Clock, /) -> None: ...
+
+
+@runtime_checkable
+class InspectableLocker(Protocol):
+    """A locker whose store can be looked into, and be told that a key is free."""
+
+    async def records(self) -> list[LockRecord]:
+        """Return what is remembered, by key.
+
+        Raises:
+            LockerUnavailable: The store could not be asked.
+        """
+        ...
+
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it. Did somebody?
+
+        What was claimed stays claimed. A holder with a lease or a session hears of it with his
+        next renewal, one in this process at once.
+
+        Raises:
+            LockerUnavailable: The store could not be asked.
+        """
+        ...
 
 
 @runtime_checkable

@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from aiosched.model import LockRecord
+
 if TYPE_CHECKING:
     from aiosched.lockers._lease import HeldLock, LostEvent
-    from aiosched.lockers._record import LockRecord
     from aiosched.lockers.file import FileLocker
     from aiosched.lockers.memory import MemoryLocker
+    from aiosched.lockers.monitored import Monitored
     from aiosched.lockers.postgres import PostgresLocker
+    from aiosched.lockers.prefixed import Prefixed
     from aiosched.lockers.redis import RedisLocker
     from aiosched.lockers.redlock import RedlockLocker
     from aiosched.lockers.urls import locker_from_url
@@ -21,7 +24,9 @@ __all__ = [
     "LockRecord",
     "LostEvent",
     "MemoryLocker",
+    "Monitored",
     "PostgresLocker",
+    "Prefixed",
     "RedisLocker",
     "RedlockLocker",
     "locker_from_url",
@@ -30,10 +35,11 @@ __all__ = [
 _HOMES = {
     "FileLocker": "file",
     "HeldLock": "_lease",
-    "LockRecord": "_record",
     "LostEvent": "_lease",
     "MemoryLocker": "memory",
+    "Monitored": "monitored",
     "PostgresLocker": "postgres",
+    "Prefixed": "prefixed",
     "RedisLocker": "redis",
     "RedlockLocker": "redlock",
     "locker_from_url": "urls",

@@ -18,6 +18,7 @@ from aiosched.lockers._owner import OwnerFile, inode_at, is_alive, sweep
 from aiosched.lockers._record import Grant, Question
 from aiosched.lockers._requests import Ask, Look, Release, Request, Survey
 from aiosched.lockers._sqlite import Row, SqlSet
+from aiosched.model import LockRecord
 
 _log = logging.getLogger("aiosched.lockers")
 
@@ -253,7 +254,7 @@ class _Transaction:
         self._put(release.key, Row(None, record))
         return True
 
-    def _survey(self) -> list[_record.LockRecord]:
+    def _survey(self) -> list[LockRecord]:
         rows = {**_sqlite.read_all(self._connection), **self._changed}
         return [
             _record.describe(key, row.record, busy=self._is_busy(row))

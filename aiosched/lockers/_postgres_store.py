@@ -17,9 +17,10 @@ from aiosched.lockers._postgres_bell import RING, Listen
 from aiosched.lockers._postgres_draft import Draft, Tenure, record_of
 from aiosched.lockers._postgres_session import Borrowed, Session
 from aiosched.lockers._postgres_sql import Statements, spelled, unspelled
-from aiosched.lockers._record import LockRecord, describe, is_forgotten
+from aiosched.lockers._record import describe, is_forgotten
 from aiosched.lockers._renewal import Lease, Renew
 from aiosched.lockers._requests import Ask, Look, Release, Request, Ring
+from aiosched.model import LockRecord
 
 _ROUNDS = 50
 """How often a claim is decided anew because others were quicker. Each time one of them was."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from aiosched.errors import LockError, LockHeld
 from aiosched.lockers import _refusals
-from aiosched.model import Claim
+from aiosched.model import Claim, LockRecord
 from aiosched.moments import from_us
 
 NOTHING = -(2**62)
@@ -135,29 +134,6 @@ class Grant(NamedTuple):
     forgets: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LockRecord:
-    """One key as a store shows it to people.
-
-    Attributes:
-        key: The key.
-        held: Whether somebody who lives holds it.
-        fence: The highest that was granted.
-        last_claimed: The newest occurrence that was claimed.
-        uncompleted: The occurrence whose run was not completed, as far as is known.
-        attempt: How often that one was granted.
-        forget_at: When the record ceases to count; a held one counts on.
-    """
-
-    key: str
-    held: bool
-    fence: int
-    last_claimed: datetime | None
-    uncompleted: datetime | None
-    attempt: int
-    forget_at: datetime
-
-
 def decide(record: Record, asked: Question) -> Grant | LockError:
     """Answer what is *asked* of a key with this *record*; a refusal changes nothing."""
     if record.last == asked.attempt and (
@@ -194,8 +170,15 @@ def last_claimed(record: Record, now: int, *, busy: bool) -> datetime | None:
     return from_us(record.watermark)
 
 
-def describe(key: str, record: Record, *, busy: bool) -> LockRecord:
-    """Return what to show of *record*."""
+def describe(
+    key: str,
+    record: Record,
+    *,
+    busy: bool,
+    holder: str | None = None,
+    till: int | None = None,
+) -> LockRecord:
+    """Return what to show of *record*; *holder* and *till* as the store knows them."""
     return LockRecord(
         key=key,
         held=busy,
@@ -204,6 +187,8 @@ def describe(key: str, record: Record, *, busy: bool) -> LockRecord:
         uncompleted=None if record.open_due is None else from_us(record.open_due),
         attempt=record.attempt,
         forget_at=from_us(record.forget_at),
+        holder=(holder or record.owner) if busy else None,
+        held_until=from_us(till) if busy and till else None,
     )
 
 

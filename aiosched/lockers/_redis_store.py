@@ -13,11 +13,12 @@ from typing import Any, Literal
 from aiosched.durations import SECOND
 from aiosched.errors import LockerUnavailable, UnfitStore
 from aiosched.lockers import _redis_script as script
-from aiosched.lockers._record import LockRecord, Record, describe, is_forgotten
+from aiosched.lockers._record import Record, describe, is_forgotten
 from aiosched.lockers._redis_script import Names, Operation
 from aiosched.lockers._redis_wire import AnyWire, is_unknown_script
 from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request, Ring
+from aiosched.model import LockRecord
 
 _log = logging.getLogger("aiosched.lockers")
 

@@ -11,11 +11,11 @@ from typing import Any
 from aiosched.errors import LockError, LockerUnavailable, UnfitStore
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers import _redlock_vote as vote
-from aiosched.lockers._record import LockRecord
 from aiosched.lockers._redis_script import Granted, Operation
 from aiosched.lockers._redis_store import RedisStore
 from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
+from aiosched.model import LockRecord
 
 _TRIES = 3
 _PAUSE = (0.01, 0.05)

@@ -21,11 +21,10 @@ from aiosched.lockers._actor import Actor
 from aiosched.lockers._filestore import FileStore
 from aiosched.lockers._lease import HeldLock
 from aiosched.lockers._owner import HAS_FLOCK
-from aiosched.lockers._record import LockRecord
 from aiosched.lockers._requests import Look, Ping, Request, Survey
 from aiosched.lockers._sqlite import OLDEST
 from aiosched.lockers._worker import Worker
-from aiosched.model import Claim
+from aiosched.model import Claim, LockRecord
 
 _CLOSING = 2.0
 """Seconds that closing waits for the releases."""

@@ -15,8 +15,8 @@ from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockError
 from aiosched.lockers import _record
 from aiosched.lockers._lease import UNHELD, HeldLock
-from aiosched.lockers._record import BLANK, ExactSet, Grant, LockRecord, Question
-from aiosched.model import Claim
+from aiosched.lockers._record import BLANK, ExactSet, Grant, Question
+from aiosched.model import Claim, LockRecord
 from aiosched.protocols import Clock
 
 _PURGE_EVERY = MINUTE
@@ -64,12 +64,7 @@ class MemoryLocker:
             for lock, _loop in holdings:
                 self._release(lock, done=False)
         for lock, loop in holdings:
-            forsake = partial(lock.forsake, "the locker was closed")
-            if loop is asyncio.get_running_loop():
-                forsake()
-            else:
-                with suppress(RuntimeError):  # that loop is closed, so that nobody wants to know
-                    loop.call_soon_threadsafe(forsake)
+            _forsake(lock, loop, "the locker was closed")
 
     async def lock(self, key: str, /) -> HeldLock:
         """Try once; never wait for the holder.
@@ -108,6 +103,17 @@ class MemoryLocker:
             return [
                 _record.describe(key, record, busy=self._is_busy(record)) for key, record in found
             ]
+
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it. Did somebody? What was claimed stays claimed."""
+        with self._guard:
+            record = self._records.get(key, BLANK)
+            if record.owner is None or not self._is_busy(record):
+                return False
+            lock, loop = self._holdings[record.owner]
+            self._release(lock, done=False)
+        _forsake(lock, loop, "it was released by force")
+        return True
 
     async def give_back(self, lock: HeldLock, /, *, done: bool) -> bool:
         """Release *lock*; was it still held? For the lock."""
@@ -167,3 +173,12 @@ class MemoryLocker:
             if _record.is_forgotten(record, now, busy=self._is_busy(record)):
                 del self._records[key]
                 self._exact.pop(key, None)
+
+
+def _forsake(lock: HeldLock, loop: asyncio.AbstractEventLoop, why: str) -> None:
+    """Tell the holder of *lock* in its loop, which may be another one."""
+    if loop is asyncio.get_running_loop():
+        lock.forsake(why)
+        return
+    with suppress(RuntimeError):  # that loop is closed, so that nobody wants to know
+        loop.call_soon_threadsafe(partial(lock.forsake, why))

@@ -15,10 +15,10 @@ from aiosched.lockers._postgres_driver import connect_to
 from aiosched.lockers._postgres_session import Borrowed, Session, Settings
 from aiosched.lockers._postgres_sql import Statements
 from aiosched.lockers._postgres_store import PostgresStore
-from aiosched.lockers._record import LockRecord
 from aiosched.lockers._remote import RemoteLocker, _Open
 from aiosched.lockers._renewal import Lease
 from aiosched.lockers._requests import Ring
+from aiosched.model import LockRecord
 
 Mode = Literal["advisory", "lease"]
 

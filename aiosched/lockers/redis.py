@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from aiosched.durations import SECOND, Duration, microseconds
-from aiosched.lockers._record import LockRecord
 from aiosched.lockers._redis_bell import channel_of, hear
 from aiosched.lockers._redis_cluster import ClusterWire, GroupedNames
 from aiosched.lockers._redis_driver import RedisCluster
@@ -17,6 +16,7 @@ from aiosched.lockers._redis_wire import AnyWire, Wire, pool_of
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
 from aiosched.lockers._requests import Ring
+from aiosched.model import LockRecord
 
 _LONGEST_TIMEOUT = 5.0
 

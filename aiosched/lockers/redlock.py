@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiosched.durations import Duration
-from aiosched.lockers._record import LockRecord
 from aiosched.lockers._redis_script import OneServer
 from aiosched.lockers._redis_store import OnAmnesia, RedisStore
 from aiosched.lockers._redis_wire import Wire, address_of, pool_of
@@ -14,6 +13,7 @@ from aiosched.lockers._redlock_store import Node, RedlockStore
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
 from aiosched.lockers.redis import checked_on_amnesia, checked_prefix, timeout_of
+from aiosched.model import LockRecord
 
 _FEWEST = 3
 _LONGEST_TIMEOUT = 2.0
