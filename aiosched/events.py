@@ -121,7 +121,14 @@ class ClockStepped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadershipChanged(Event):
-    """This replica became, or ceased to be, the leader; *term* is the fence of the leadership."""
+    """This replica became, or ceased to be, the leader.
+
+    Attributes:
+        is_leader: Which of them.
+        term: The fence of the leadership that has begun or ended.
+        key: What is led.
+    """
 
     is_leader: bool
     term: int | None = None
+    key: str | None = None

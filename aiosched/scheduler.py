@@ -282,6 +282,11 @@ class Scheduler(Registrar):
         return self._base.locker
 
     @property
+    def elector(self) -> Elector | None:
+        """The elector that jobs inherit."""
+        return self._base.elector
+
+    @property
     def timezone(self) -> tzinfo:
         """The zone of triggers that have none."""
         return self._engine.registry.timezone
@@ -292,7 +297,7 @@ class Scheduler(Registrar):
         return self._engine.time.clock
 
     async def start(self) -> None:
-        """Open the lockers and begin to fire, in this loop.
+        """Open the lockers and electors and begin to fire, in this loop.
 
         Raises:
             SchedulerClosed: It runs already.

@@ -18,6 +18,7 @@ from aiosched._engine.build import Shop
 from aiosched._engine.bus import Bus
 from aiosched._engine.dispatcher import Dispatcher
 from aiosched._engine.drain import DrainReport, drain
+from aiosched._engine.electors import Electors
 from aiosched._engine.forecast import upcoming
 from aiosched._engine.health import Health, Watch
 from aiosched._engine.lockers import Lockers
@@ -63,7 +64,8 @@ class Engine:
         self.bus = Bus()
         self.specs = SpecBook()
         self.watch = Watch(self.time)
-        self.lockers = Lockers(self.time, spread)
+        self.electors = Electors(self.time, self.bus, self._elected)
+        self.lockers = Lockers(self.time, spread, self.electors)
         self.planner = Planner(self.time, self.bus, self._wake)
         self.dispatcher = Dispatcher(
             time=self.time,
@@ -131,8 +133,7 @@ class Engine:
 
     async def _open(self) -> None:
         assert self._loop is not None  # noqa: S101 - start() has set it
-        opening = self.lockers.open(self._used_lockers())
-        self._opening = self._loop.create_task(opening, name="aiosched start")
+        self._opening = self._loop.create_task(self._open_all(), name="aiosched start")
         try:
             await asyncio.wait({self._opening})
         finally:
@@ -140,6 +141,16 @@ class Engine:
         if self._stopping is not None or self._opening.cancelled():
             raise SchedulerClosed("the scheduler was stopped while it was starting")
         self._opening.result()
+
+    async def _open_all(self) -> None:
+        await self.lockers.open(self._used("locker"))
+        await self.electors.open(self._used("elector"))
+
+    async def _close_all(self) -> None:
+        try:
+            await self.electors.close()
+        finally:
+            await self.lockers.close()
 
     def give_up_opening(self) -> None:
         """Let a start fail that still waits for a locker."""
@@ -152,7 +163,7 @@ class Engine:
         self._forget_plans()
         self._tasks.clear()
         self.dispatcher.dismiss()
-        await self.lockers.close()
+        await self._close_all()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         context = contextvars.copy_context()
@@ -164,6 +175,7 @@ class Engine:
         self.planner.start(loop, context)
         self.dispatcher.start(loop, context)
         self._become(SchedulerState.RUNNING)
+        self.electors.begin()
 
     async def _plan_all(self) -> None:
         """Plan every job, in slices; fire what runs on a start, and make up for what was missed."""
@@ -185,7 +197,7 @@ class Engine:
             self.dispatcher.fire(job, self.planner.wall, Cause.START)
             if job._spec.from_completion and job._runs:
                 self.planner.unplan(job)  # the interval counts from the end
-        if catchup.wants_it(job):
+        if catchup.wants_it(job) and self.electors.may_lead(job._spec.elector):
             self.spawn(self._make_up(job, self.planner.wall), f"{job.name} (catch-up)")
 
     async def stop(self, *, drain_first: bool, timeout: float) -> DrainReport:
@@ -220,7 +232,7 @@ class Engine:
             report = await self._drain(timeout)
             await asyncio.gather(*helpers, return_exceptions=True)
         finally:
-            await self.lockers.close()
+            await self._close_all()
             self._forget_plans()
             if has_run:
                 self._become(SchedulerState.STOPPED)
@@ -298,12 +310,13 @@ class Engine:
         """Read another clock, from the next start on."""
         self.time.use(clock)
         self.lockers.tell_clock()
+        self.electors.tell_clock()
 
     def health(self) -> Health:
         """Return how the scheduler is."""
         problems: list[str] = []
         if self.is_running:
-            problems += self.lockers.problems()
+            problems += self.lockers.problems() + self.electors.problems()
             problems += self.watch.problems(self.registry.by_name.values())
         if self.error is not None:
             problems.insert(0, f"the scheduler's machinery failed: {self.error!r}")
@@ -394,6 +407,16 @@ class Engine:
         except Exception:
             log.exception("catch-up of job %s failed", job.name)
 
+    def _elected(self, elector: Any) -> None:
+        """Make up for what came due while others led, or nobody."""
+        if self.state is not SchedulerState.RUNNING:
+            return
+        now = self.time.now()
+        for job in self.registry.by_name.values():
+            is_led = job._spec.elector is elector and catchup.wants_it(job)
+            if is_led and job._state is JobState.SCHEDULED and (job._pause_until or 0) <= now:
+                self.spawn(self._make_up(job, now), f"{job.name} (catch-up)")
+
     def _finish(self, job: JobRecord) -> None:
         self.registry.finish(job)
 
@@ -407,9 +430,9 @@ class Engine:
         except Exception:  # noqa: BLE001 - a clock of the user's own, which may be what has failed
             return self.planner.wall
 
-    def _used_lockers(self) -> list[Any]:
-        used = {id(job._spec.locker): job._spec.locker for job in self.registry.by_name.values()}
-        return [locker for locker in used.values() if locker is not None]
+    def _used(self, option: Literal["locker", "elector"]) -> list[Any]:
+        used = [getattr(job._spec, option) for job in self.registry.by_name.values()]
+        return [each for each in {id(each): each for each in used}.values() if each is not None]
 
     def _forget_plans(self, *, phase: bool = False) -> None:
         for job in self.registry.by_name.values():
