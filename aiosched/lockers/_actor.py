@@ -65,13 +65,19 @@ class Actor:
 
     async def claim(self, claim: Claim) -> HeldLock:
         """Ask once. Cancelled or not, either the caller gets the lock or nobody holds it."""
-        answer = await self._ask(Ask(claim, self._attempt_for(claim), self._loop.create_future()))
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._put(Ask(claim, self._attempt_for(claim), future))
+        try:
+            answer = await future
+        except BaseException:
+            self._abandon_answer(future)
+            raise
         if isinstance(answer, HeldLock):
             return answer
         try:
             raise answer
         finally:
-            del answer  # the error's traceback knows this frame: no cycle for each refusal
+            del answer, future  # the error's traceback knows this frame: no cycle for each refusal
 
     async def read(self, request: Request) -> Any:
         """Ask what changes nothing.
@@ -91,7 +97,7 @@ class Actor:
         """Release *lock*; was it still held? It is out of the held ones before this waits."""
         self._held.pop(lock.id, None)
         answer: asyncio.Future[object] = self._loop.create_future()
-        self._put(Release.of(lock, done=done, future=answer))
+        self._put(Release(lock.key, lock.id, lock.due_us, done=done, future=answer))
         return await answer is True  # an error is no yes, and is not this caller's to handle
 
     async def close(self, within: float) -> None:
@@ -153,20 +159,25 @@ class Actor:
         try:
             return await future
         except BaseException:
-            # The future may hold a lock that this caller will never see: cancelled in the same
-            # turn in which the answer came, or closed from outside.
-            if future.done() and not future.cancelled():
-                self._take_back(future.result())
-            elif not self._loop.is_closed():
-                future.cancel()
+            self._abandon_answer(future)
             raise
+
+    def _abandon_answer(self, future: asyncio.Future[Any]) -> None:
+        """Let go of what its caller will never see."""
+        # It may hold a lock: cancelled in the same turn in which the answer came, or closed from
+        # outside.
+        if future.done() and not future.cancelled():
+            self._take_back(future.result())
+        elif not self._loop.is_closed():
+            future.cancel()
 
     def _put(self, request: Request) -> None:
         if self._closed and not isinstance(request, Release):
             request.tell(LockerUnavailable("the locker is closed"))
             return
         self._queue.append(request)
-        self._wake()
+        if self._task is None:
+            self._wake()
 
     def _wake(self) -> None:
         if self._task is None:
@@ -197,8 +208,7 @@ class Actor:
                 self._on_the_wire = batch
                 answers = await self._answers(batch)
                 if answers is not None:
-                    for request, answer in zip(batch, answers, strict=True):
-                        self._deliver(request, answer)
+                    self._deliver_all(batch, answers)
                 self._on_the_wire = ()
 
     async def _answers(self, batch: Sequence[Request]) -> Sequence[object] | None:
@@ -233,16 +243,20 @@ class Actor:
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────
 
-    def _deliver(self, request: Request, answer: object) -> None:
-        if not isinstance(request, Ask) or isinstance(answer, LockError):
-            request.tell(answer)
-            return
-        lock = self._hold(request, answer)
-        if request.is_unwanted or self._closed:
+    def _deliver_all(self, batch: Sequence[Request], answers: Sequence[object]) -> None:
+        for request, answer in zip(batch, answers, strict=True):
+            if isinstance(request, Ask) and not isinstance(answer, LockError):
+                self._grant(request, answer)
+            else:
+                request.tell(answer)
+
+    def _grant(self, ask: Ask, granted: Any) -> None:
+        lock = self._hold(ask, granted)
+        if ask.is_unwanted or self._closed:
             self._take_back(lock)
-            request.tell(LockerUnavailable("the locker is closed"))
+            ask.tell(LockerUnavailable("the locker is closed"))
         else:
-            request.tell(lock)
+            ask.tell(lock)
 
     def _hold(self, ask: Ask, granted: Any) -> HeldLock:
         if not ask.claim.exclusive:

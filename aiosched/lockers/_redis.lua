@@ -23,6 +23,7 @@ local ALONE, SAME_OCCURRENCE, BEHIND_REDELIVERY = 0, 1, 2
 local EXCLUSIVE, EXACT, REDELIVER, TENTATIVE = 1, 2, 4, 8
 
 local KEYS, ARGV, call, max = KEYS, ARGV, redis.call, math.max
+local pack, unpack, tonumber = struct.pack, struct.unpack, tonumber
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local ttl = tonumber(ARGV[1])
@@ -53,11 +54,12 @@ local function parse(value)
     return {fence = 0, watermark = NONE, floor = NONE, number = 0, last_due = NONE, forget_at = 0,
       open = NONE, till = 0, owner = '', last = '', previous = ''}
   end
-  local s, at = {}, nil
-  s.fence, s.watermark, s.floor, s.number, s.last_due, s.forget_at, s.open, s.till,
-    s.owner, s.last, at = struct.unpack(FORMAT, value)
-  s.previous = at <= #value and string.sub(value, at) or ''
-  return s
+  -- A table that is made at once takes half the time of one that grows.
+  local fence, watermark, floor, number, last_due, forget_at, open, till, owner, last, at =
+    unpack(FORMAT, value)
+  return {fence = fence, watermark = watermark, floor = floor, number = number,
+    last_due = last_due, forget_at = forget_at, open = open, till = till, owner = owner, last = last,
+    previous = at <= #value and string.sub(value, at) or ''}
 end
 
 local function load(key)
@@ -75,7 +77,7 @@ local function keep_until(key, moment)
 end
 
 local function save(key, set, s)
-  local value = struct.pack(FORMAT, s.fence, s.watermark, s.floor, s.number, s.last_due,
+  local value = pack(FORMAT, s.fence, s.watermark, s.floor, s.number, s.last_due,
     s.forget_at, s.open, s.till, #s.owner, s.owner, #s.last, s.last) .. s.previous
   local moment = max(s.forget_at, s.till)
   call('SET', key, value, 'PXAT', expiry_of(moment))
@@ -131,7 +133,7 @@ local function grant(key, set, s, ask, due, number, forgets, fence)
     call('ZADD', set, due, due)
     added = due
   end
-  s.previous = ask.before and struct.pack('>d', added or NONE) .. ask.before or ''
+  s.previous = ask.before and pack('>d', added or NONE) .. ask.before or ''
   save(key, set, s)
   return {GRANTED, due or false, s.fence, number}
 end
@@ -195,7 +197,7 @@ end
 
 -- Take back an attempt's grant that came to nothing. What was dropped from the set stays dropped.
 local function restore(set, s)
-  local added, at = struct.unpack('>d', s.previous)
+  local added, at = unpack('>d', s.previous)
   local before = parse(string.sub(s.previous, at))
   if added ~= NONE then
     call('ZREM', set, added)
@@ -209,17 +211,32 @@ local function restore(set, s)
   return before
 end
 
+local kinds = {} -- of claims, by the text of their flags
+
+local function kind_of(text)
+  local flags = tonumber(text)
+  local kind = {
+    exclusive = bit.band(flags, EXCLUSIVE) ~= 0,
+    exact = bit.band(flags, EXACT) ~= 0,
+    redeliver = bit.band(flags, REDELIVER) ~= 0,
+    tentative = bit.band(flags, TENTATIVE) ~= 0,
+  }
+  kinds[text] = kind
+  return kind
+end
+
 local function read_ask(at)
-  local late, keep, flags = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local late, keep, flags = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local kind = kinds[flags] or kind_of(flags)
   return {
     attempt = ARGV[at + 1],
     due = tonumber(ARGV[at + 2]),
     late = late,
     keep = max(late, keep),
-    exclusive = bit.band(flags, EXCLUSIVE) ~= 0,
-    exact = bit.band(flags, EXACT) ~= 0,
-    redeliver = bit.band(flags, REDELIVER) ~= 0,
-    tentative = bit.band(flags, TENTATIVE) ~= 0,
+    exclusive = kind.exclusive,
+    exact = kind.exact,
+    redeliver = kind.redeliver,
+    tentative = kind.tentative,
   }
 end
 
@@ -261,7 +278,7 @@ function verbs.release(key, _, at)
   if not value then
     return 0
   end
-  local open, till, owner = struct.unpack('>ddBc0', value, OPEN_AND_TILL + 1)
+  local open, till, owner = unpack('>ddBc0', value, OPEN_AND_TILL + 1)
   if owner ~= attempt then
     return 0
   end
@@ -271,7 +288,7 @@ function verbs.release(key, _, at)
   if ARGV[at + 3] == '1' and due and open == due then
     open = NONE
   end
-  call('SETRANGE', key, OPEN_AND_TILL, struct.pack('>dd', open, 0))
+  call('SETRANGE', key, OPEN_AND_TILL, pack('>dd', open, 0))
   return till > now and 1 or 0
 end
 
@@ -281,12 +298,12 @@ function verbs.renew(key, set, at)
   if not value then
     return 0
   end
-  local forget_at, open, till, owner = struct.unpack('>dddBc0', value, OPEN_AND_TILL - 7)
+  local forget_at, open, till, owner = unpack('>dddBc0', value, OPEN_AND_TILL - 7)
   if owner ~= ARGV[at + 1] or till <= now then
     return 0
   end
   till = now + ttl
-  call('SETRANGE', key, OPEN_AND_TILL, struct.pack('>dd', open, till))
+  call('SETRANGE', key, OPEN_AND_TILL, pack('>dd', open, till))
   if till > forget_at then
     keep_until(key, till)
     keep_until(set, till)

@@ -136,10 +136,10 @@ class Call:
 
     def read(self, reply: Sequence[Any]) -> list[object]:
         """Return the answers; the reply begins with the store's clock."""
-        now = reply[0]
+        now, *answers = reply
         return [
-            operation.read(raw, now)
-            for operation, raw in zip(self.operations, reply[1:], strict=True)
+            read(raw, now)
+            for (_key, _given, read), raw in zip(self.operations, answers, strict=True)
         ]
 
 
@@ -157,12 +157,12 @@ def calls(
         for first in range(0, len(places), CHUNK):
             chosen = places[first : first + CHUNK]
             keys, arguments = [epoch], [*settings]
-            for place in chosen:
-                operation = operations[place]
-                record = names.record(operation.key)
+            answered = [operations[place] for place in chosen]
+            for key, given, _read in answered:
+                record = names.record(key)
                 keys += record, names.exact(record)
-                arguments += operation.arguments
-            yield Call([operations[place] for place in chosen], chosen, keys, arguments)
+                arguments += given
+            yield Call(answered, chosen, keys, arguments)
 
 
 def ask(request: Ask) -> Operation:

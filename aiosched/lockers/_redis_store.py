@@ -53,7 +53,10 @@ class RedisStore:
         """Answer each request (see `aiosched.lockers._actor.Perform`)."""
         if self._forgets is None or any(isinstance(each, Ping) for each in batch):
             self._forgets = await self._inspect()
-        answers = iter(await self.run([each for request in batch for each in _operations(request)]))
+        operations: list[Operation] = []
+        for request in batch:
+            operations += _operations(request)
+        answers = iter(await self.run(operations))
         await self._ring([each.channel for each in batch if isinstance(each, Ring)])
         return [_answer(request, answers) for request in batch]
 

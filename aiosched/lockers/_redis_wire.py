@@ -146,21 +146,21 @@ class Wire:
         return replies
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        packed = self._pack(commands)
         if self._connection.is_connected:
             try:
-                return await self._exchange(packed, len(commands))
+                return await self._exchange(commands)
             except exceptions.ConnectionError as error:
                 if isinstance(error, (*_REFUSED, exceptions.BusyLoadingError)):
                     raise
         await self._connection.connect()  # type: ignore[no-untyped-call]
-        return await self._exchange(packed, len(commands))
+        return await self._exchange(commands)
 
-    async def _exchange(self, packed: Sequence[bytes], count: int) -> list[Any]:
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         connection = self._connection
         try:
-            await connection.send_packed_command(packed, check_health=False)
-            return [await self._read() for _ in range(count)]
+            for command in commands:  # the server works at the first while we pack the second
+                await connection.send_packed_command(self._pack(command), check_health=False)
+            return [await self._read() for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)  # the rest of the answers would be taken for
             raise  # those to the next commands
@@ -171,10 +171,10 @@ class Wire:
         except exceptions.ResponseError as error:
             return error
 
-    def _pack(self, commands: Sequence[Command]) -> Sequence[bytes]:
+    def _pack(self, command: Command) -> Sequence[bytes]:
         if _pack is not None:
-            return [_pack(command) for command in commands]
-        packed: Sequence[bytes] = self._connection.pack_commands(commands)
+            return [_pack(command)]
+        packed: Sequence[bytes] = self._connection.pack_command(*command)
         return packed
 
 

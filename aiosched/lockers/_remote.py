@@ -164,11 +164,13 @@ class RemoteLocker(ABC):
 
     def _opened(self) -> _Open:
         loop = asyncio.get_running_loop()
+        found = self._open.get(loop)  # without the guard: only this loop puts it there
+        if found is not None:
+            return found
         with self._guard:
             if self._is_closed:
                 raise LockerUnavailable(f"{self._name} is closed")
-            found = self._open.get(loop)
-            return self._open_in(loop) if found is None else found
+            return self._open_in(loop)
 
     def _open_in(self, loop: asyncio.AbstractEventLoop) -> _Open:
         store = self._connect()

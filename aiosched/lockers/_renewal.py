@@ -65,13 +65,12 @@ class LeasedLock(HeldLock):
 
     __slots__ = ("_clock", "deadline")
 
-    def __init__(  # noqa: PLR0913 - a HeldLock, and its deadline on a clock
+    def __init__(  # noqa: PLR0913, PLR0917 - a HeldLock, and its deadline on a clock
         self,
         key: str,
         id: str,  # noqa: A002
         granted: Granted,
         holder: Holder,
-        *,
         deadline: float,
         clock: Callable[[], float],
     ) -> None:
@@ -261,6 +260,7 @@ class LeaseActor(Actor):
         self._lease = lease
         self._clock = clock
         self._sent_at = 0.0
+        self._came_too_late = False
         self._renewal = Renewal(self._put, lease, name=f"{name} renewal", clock=clock)
 
     async def give_back(self, lock: HeldLock, /, *, done: bool) -> bool:
@@ -288,17 +288,15 @@ class LeaseActor(Actor):
         self._sent_at = self._clock()
         return await super()._answers(batch)
 
-    def _deliver(self, request: Request, answer: object) -> None:
-        if (
-            isinstance(request, Ask)
-            and request.claim.exclusive
-            and not isinstance(answer, LockError)
-            and not request.is_unwanted
-            and self._clock() >= self._sent_at + self._lease.usable
-        ):
-            self._queue.insert(0, request)  # too old to begin with: ask again, as the same attempt
-            return
-        super()._deliver(request, answer)
+    def _deliver_all(self, batch: Sequence[Request], answers: Sequence[object]) -> None:
+        self._came_too_late = self._clock() >= self._sent_at + self._lease.usable
+        super()._deliver_all(batch, answers)
+
+    def _grant(self, ask: Ask, granted: Any) -> None:
+        if self._came_too_late and ask.claim.exclusive and not ask.is_unwanted:
+            self._queue.insert(0, ask)  # too old to begin with: ask again, as the same attempt
+        else:
+            super()._grant(ask, granted)
 
     def _hold(self, ask: Ask, granted: Any) -> HeldLock:
         if not ask.claim.exclusive:
@@ -308,8 +306,8 @@ class LeaseActor(Actor):
             ask.attempt,
             granted,
             self,
-            deadline=self._sent_at + self._lease.usable,
-            clock=self._clock,
+            self._sent_at + self._lease.usable,
+            self._clock,
         )
         self._held[ask.attempt] = lock
         self._renewal.add(lock)

@@ -152,11 +152,13 @@ class FileLocker:
 
     def _actor(self) -> Actor:
         loop = asyncio.get_running_loop()
+        found = self._actors.get(loop)  # without the guard: only this loop puts it there
+        if found is not None:
+            return found
         with self._guard:
             if self._is_closed:
                 raise LockerUnavailable(f"the locker of {self.path} is closed")
-            actor = self._actors.get(loop)
-            return self._new_actor(loop) if actor is None else actor
+            return self._new_actor(loop)
 
     def _new_actor(self, loop: asyncio.AbstractEventLoop) -> Actor:
         opened = self._open = self._open or self._start()
