@@ -18,6 +18,7 @@ from aiosched.errors import LockError, LockLost
 from aiosched.lockers._actor import Actor, Perform
 from aiosched.lockers._lease import UNHELD, Granted, HeldLock, Holder
 from aiosched.lockers._requests import Ask, Request
+from aiosched.model import Claim
 
 _SHORTEST = SECOND // 5
 _FIRST_PAUSE = 0.05
@@ -81,6 +82,11 @@ class LeasedLock(HeldLock):
     def expires_in(self) -> float:
         """Return the seconds for which it can be trusted without another renewal."""
         return self.deadline - self._clock()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is held still, as far as is known here."""
+        return self._why is None and self.expires_in() > 0
 
     def check(self) -> None:
         super().check()
@@ -262,6 +268,18 @@ class LeaseActor(Actor):
         self._sent_at = 0.0
         self._came_too_late = False
         self._renewal = Renewal(self._put, lease, name=f"{name} renewal", clock=clock)
+
+    async def claim(self, claim: Claim) -> HeldLock:
+        while True:
+            lock = await super().claim(claim)
+            if not isinstance(lock, LeasedLock) or lock.is_good:
+                return lock
+            # The loop stood still after the answer had come, and the lease is over: nothing may
+            # begin under it. Ask again, as the same attempt.
+            self._held.pop(lock.id, None)
+            self._renewal.discard(lock)
+            lock.forsake("it ended before its caller heard of it")
+            self._unknown[claim] = lock.id
 
     async def give_back(self, lock: HeldLock, /, *, done: bool) -> bool:
         self._renewal.discard(lock)

@@ -288,6 +288,41 @@ async def test_a_grant_that_comes_too_late_is_asked_for_again_as_the_same_attemp
     assert await lock.unlock()
 
 
+async def test_a_grant_whose_caller_hears_of_it_too_late_is_asked_for_again(store):
+    answer = store.answer
+
+    def stand_still(request):
+        store.answer = answer
+        store.loop.call_soon(store.loop._jump, TTL)  # after the answer, before its caller's turn
+        return answer(request)
+
+    store.answer = stand_still
+    lock = await store.lock()
+    lock.check()
+    asks = [each for batch in store.asked for each in batch if isinstance(each, Ask)]
+    assert [each.attempt for each in asks] == [lock.id, lock.id]
+    assert await lock.unlock()
+    assert store.leases == {}
+
+
+async def test_a_grant_that_another_took_over_before_its_caller_heard_of_it_is_refused(store):
+    answer = store.answer
+
+    def stand_still(request):
+        def later():
+            store.loop._jump(TTL)
+            store.leases["key"] = "another", store.clock() + TTL
+
+        store.answer = answer
+        store.loop.call_soon(later)
+        return answer(request)
+
+    store.answer = stand_still
+    with pytest.raises(LockHeld):
+        await store.lock()
+    assert store.leases["key"][0] == "another"
+
+
 async def test_a_late_grant_that_nobody_wants_is_given_back(store):
     store.delay = USABLE + 0.1
     asking = asyncio.create_task(store.lock())
