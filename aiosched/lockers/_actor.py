@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
 from aiosched.errors import LockError, LockerUnavailable
+from aiosched.lockers._holder import new_asker
 from aiosched.lockers._lease import UNHELD, HeldLock
 from aiosched.lockers._requests import Ask, Release, Request, Ring
 from aiosched.model import Claim
@@ -57,7 +57,7 @@ class Actor:
         self._task: asyncio.Task[None] | None = None
         self._held: dict[str, HeldLock] = {}
         self._unknown: dict[Claim, str] = {}  # attempts whose outcome is not known
-        self._attempts = secrets.token_urlsafe(16)
+        self._attempts = new_asker()
         self._count = 0
         self._closed = False
 

@@ -16,7 +16,7 @@ from aiosched.lockers import _forks, _record, _sqlite
 from aiosched.lockers._mounts import networked_file_system
 from aiosched.lockers._owner import OwnerFile, inode_at, is_alive, sweep
 from aiosched.lockers._record import Grant, Question
-from aiosched.lockers._requests import Ask, Look, Release, Request, Survey
+from aiosched.lockers._requests import Ask, Evict, Look, Release, Request, Survey
 from aiosched.lockers._sqlite import Row, SqlSet
 from aiosched.model import LockRecord
 
@@ -205,7 +205,7 @@ class _Transaction:
         # What is given back goes first: so nobody of one turn meets a lock that was just unlocked.
         releases = [each for each in batch if isinstance(each, Release)]
         self._are_given_back = bool(releases) and _sqlite.give_back(self._connection, releases)
-        to_read = (Ask, Look) if self._are_given_back else (Ask, Look, Release)
+        to_read = (Ask, Evict, Look) if self._are_given_back else (Ask, Evict, Look, Release)
         keys = dict.fromkeys(each.key for each in batch if isinstance(each, to_read))
         self._rows = _sqlite.read(self._connection, keys)
         answers = [self._answer_one(request) for request in batch]
@@ -228,6 +228,8 @@ class _Transaction:
             case Look():
                 row = self._rows.get(request.key, _UNKNOWN)
                 return _record.last_claimed(row.record, self.now, busy=self._is_busy(row))
+            case Evict():
+                return self._evict(request.key)
             case Survey():
                 return self._survey()
             case _:
@@ -252,6 +254,13 @@ class _Transaction:
         if record is None:
             return False
         self._put(release.key, Row(None, record))
+        return True
+
+    def _evict(self, key: str) -> bool:
+        row = self._rows.get(key, _UNKNOWN)
+        if not self._is_busy(row):
+            return False
+        self._put(key, Row(None, row.record._replace(owner=None)))
         return True
 
     def _survey(self) -> list[LockRecord]:

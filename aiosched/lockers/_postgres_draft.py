@@ -128,6 +128,6 @@ class Draft:
 
 
 def record_of(row: Any) -> Record:
-    """Return what a row of `Statements.read` or `Statements.survey` remembers."""
+    """Return what a row of `Statements.read` or `Statements.page` remembers."""
     # By place and not by name: a thousand at a time.
     return Record(*row[3 : 3 + len(Record._fields)])

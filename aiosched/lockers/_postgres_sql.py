@@ -20,6 +20,8 @@ _LONGEST_KEY = 512
 _DIGEST = b"\xff"  # which no text begins with
 _PURGE_AFTER = HOUR
 _MOST_PURGED = 500
+PAGE = 1_000
+"""Records that are shown at once."""
 
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _LIVES = """CASE WHEN r.home IS NULL THEN false WHEN r.home = {mine} THEN true
@@ -75,7 +77,8 @@ class Statements:
         self.prolong = _prolong(record)
         self.confirm = _confirm(record)
         self.purge = _purge(record, occurrence)
-        self.survey = _survey(record)
+        self.page = _page(record)
+        self.evict = _evict(record)
 
 
 def spelled(key: str) -> tuple[bytes, bytes | None]:
@@ -212,14 +215,32 @@ def _purge(record: str, occurrence: str) -> str:
     """
 
 
-def _survey(record: str) -> str:
+def _page(record: str) -> str:
+    """Take our home and the last key before the page. The columns are as `record_of` wants."""
     lives = _LIVES.format(mine="$1")
     return f"""
         WITH clock AS MATERIALIZED (SELECT {_NOW} AS now)
         SELECT clock.now, r.key, r.name, r.fence, r.watermark, r.floor, r.open_due, r.attempt,
-            r.owner, r.last, r.last_due, r.forget_at,
+            r.owner, r.last, r.last_due, r.forget_at, r.till,
             r.owner IS NOT NULL AND (r.till > clock.now OR {lives}) AS busy
         FROM {record} r CROSS JOIN clock
+        WHERE $2::bytea IS NULL OR r.key > $2 ORDER BY r.key LIMIT {PAGE}
+    """
+
+
+def _evict(record: str) -> str:
+    """Take our home and a key. Return how many were held."""
+    lives = _LIVES.format(mine="$1")
+    return f"""
+        WITH held AS MATERIALIZED (
+            SELECT r.key FROM {record} r
+            WHERE r.key = $2 AND r.owner IS NOT NULL AND (r.till > {_NOW} OR {lives})
+            FOR UPDATE OF r
+        ), freed AS (
+            UPDATE {record} r SET version = r.version + 1, owner = NULL, home = NULL, till = 0
+            FROM held WHERE r.key = held.key RETURNING 1
+        )
+        SELECT count(*) FROM freed
     """
 
 

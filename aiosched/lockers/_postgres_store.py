@@ -13,11 +13,11 @@ from typing import Any
 
 from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockerUnavailable
+from aiosched.lockers import _postgres_look
 from aiosched.lockers._postgres_bell import RING, Listen
-from aiosched.lockers._postgres_draft import Draft, Tenure, record_of
+from aiosched.lockers._postgres_draft import Draft, Tenure
 from aiosched.lockers._postgres_session import Borrowed, Session
-from aiosched.lockers._postgres_sql import Statements, spelled, unspelled
-from aiosched.lockers._record import describe, is_forgotten
+from aiosched.lockers._postgres_sql import Statements, spelled
 from aiosched.lockers._renewal import Lease, Renew
 from aiosched.lockers._requests import Ask, Look, Release, Request, Ring
 from aiosched.model import LockRecord
@@ -84,10 +84,15 @@ class PostgresStore:
         Raises:
             LockerUnavailable: The store could not be asked.
         """
-        await self._line.ready()
-        rows = await self._line.fetch(self._statements.survey, self._line.home)
-        shown = (_shown(row) for row in rows)
-        return sorted((each for each in shown if each), key=lambda each: each.key)
+        return await _postgres_look.records(self._line, self._statements)
+
+    async def evict(self, key: str) -> bool:
+        """Free *key*, whoever holds it. Did somebody?
+
+        Raises:
+            LockerUnavailable: The store could not be asked.
+        """
+        return await _postgres_look.evict(self._line, self._statements, key)
 
     def _lost(self, why: str) -> None:
         had_home, self._line.home = self._line.home, 0
@@ -199,10 +204,3 @@ def _draft(key: str, pairs: list[tuple[Ask | Look, Any]], tenure: Tenure) -> Dra
         else:
             draft.look(request)
     return draft
-
-
-def _shown(row: Any) -> LockRecord | None:
-    record = record_of(row)
-    if is_forgotten(record, row["now"], busy=row["busy"]):
-        return None
-    return describe(unspelled(row["key"], row["name"]), record, busy=row["busy"])

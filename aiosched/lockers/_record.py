@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from aiosched.errors import LockError, LockHeld
 from aiosched.lockers import _refusals
+from aiosched.lockers._holder import holder_of
 from aiosched.model import Claim, LockRecord
 from aiosched.moments import from_us
 
@@ -175,10 +176,9 @@ def describe(
     record: Record,
     *,
     busy: bool,
-    holder: str | None = None,
     till: int | None = None,
 ) -> LockRecord:
-    """Return what to show of *record*; *holder* and *till* as the store knows them."""
+    """Return what to show of *record*; *till* is when its lease ends, if it is one."""
     return LockRecord(
         key=key,
         held=busy,
@@ -187,7 +187,7 @@ def describe(
         uncompleted=None if record.open_due is None else from_us(record.open_due),
         attempt=record.attempt,
         forget_at=from_us(record.forget_at),
-        holder=(holder or record.owner) if busy else None,
+        holder=holder_of(record.owner) if busy and record.owner else None,
         held_until=from_us(till) if busy and till else None,
     )
 

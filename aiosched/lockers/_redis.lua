@@ -240,7 +240,7 @@ local function read_ask(at)
   }
 end
 
-local arguments = {ask = 6, settle = 9, undo = 2, release = 4, renew = 2, look = 1}
+local arguments = {ask = 6, settle = 9, undo = 2, release = 4, renew = 2, look = 1, evict = 1}
 local verbs = {}
 
 -- attempt, due, late, keep, flags
@@ -308,6 +308,17 @@ function verbs.renew(key, set, at)
     keep_until(key, till)
     keep_until(set, till)
   end
+  return 1
+end
+
+-- nothing
+function verbs.evict(key, set)
+  local s = load(key)
+  if s.till <= now then
+    return 0
+  end
+  s.owner, s.till = '', 0 -- no attempt is called so: the holder is told that it is not his
+  save(key, set, s)
   return 1
 end
 

@@ -205,6 +205,11 @@ def renew(key: str, attempt: str) -> Operation:
     return Operation(key, ("renew", attempt), read_bool)
 
 
+def evict(key: str) -> Operation:
+    """Free, whoever holds it. True: somebody did."""
+    return Operation(key, ("evict",), read_bool)
+
+
 def look(request: Look) -> Operation:
     """Ask for the newest claimed occurrence."""
     return Operation(request.key, ("look",), read_moment)

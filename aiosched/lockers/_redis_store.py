@@ -156,10 +156,21 @@ class RedisStore:
         found: dict[str, LockRecord] = {}
         async for names in self._wire.scan(self._names.pattern):
             for name, value in zip(names, await self._wire.fetch(names), strict=True):
-                key, record = self._names.key_of(name), value and _record(value, now)
-                if key is not None and record:
-                    found[key] = describe(key, record, busy=record.owner is not None)
+                key = self._names.key_of(name)
+                if key is not None and value and (record := _shown(key, value, now)):
+                    found[key] = record
         return [found[key] for key in sorted(found)]
+
+    async def evict(self, key: str) -> bool:
+        """Free *key*, whoever holds it. Did somebody?
+
+        Raises:
+            LockerUnavailable: The store could not be asked.
+        """
+        (held,) = await self.run([script.evict(key)])
+        if isinstance(held, LockerUnavailable):
+            raise held
+        return held is True
 
 
 def _operations(request: Request) -> Iterable[Operation]:
@@ -188,8 +199,8 @@ def _evicts(facts: dict[str, str]) -> bool:
     return facts.get("maxmemory", "0") != "0" and facts.get("maxmemory_policy") != "noeviction"
 
 
-def _record(value: bytes, now: int) -> Record | None:
-    """Return the record that the script has written so; None: it is over."""
+def _shown(key: str, value: bytes, now: int) -> LockRecord | None:
+    """Return what to show of the record that the script has written so; None: it is over."""
     fence, watermark, floor, number, last_due, forget_at, open_due, till = (
         None if each == _NONE else int(each) for each in _HEADER.unpack_from(value)
     )
@@ -205,4 +216,6 @@ def _record(value: bytes, now: int) -> Record | None:
         last_due=last_due,
         forget_at=forget_at or 0,
     )
-    return None if is_forgotten(record, now, busy=busy) else record
+    if is_forgotten(record, now, busy=busy):
+        return None
+    return describe(key, record, busy=busy, till=till)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -117,6 +118,14 @@ class RedlockStore:
             by_key.setdefault(record.key, []).append(record)
         return [self._merged(by_key[key]) for key in sorted(by_key)]
 
+    async def evict(self, key: str) -> bool:
+        """Free *key* on all. Did somebody hold it on most?"""
+        (answers,) = await self._ask([script.evict(key)], ())
+        held = self._most(answers)
+        if isinstance(held, LockerUnavailable):
+            raise held
+        return held is True
+
     async def close(self) -> None:
         """Let go of the connections."""
         for node in self._nodes:
@@ -190,14 +199,11 @@ class RedlockStore:
     def _merged(self, records: Sequence[LockRecord]) -> LockRecord:
         newest = max(records, key=lambda record: record.fence)
         is_held = sum(record.held for record in records) >= self._quorum
-        return LockRecord(
-            key=newest.key,
+        return replace(
+            newest,
             held=is_held,
-            fence=newest.fence,
-            last_claimed=newest.last_claimed,
-            uncompleted=newest.uncompleted,
-            attempt=newest.attempt,
-            forget_at=newest.forget_at,
+            holder=newest.holder if is_held else None,
+            held_until=newest.held_until if is_held else None,
         )
 
     # ── the second round ──────────────────────────────────────────────────────────────────────

@@ -40,6 +40,16 @@ class Survey(Request):
     __slots__ = ()
 
 
+class Evict(Request):
+    """Freeing a key, whoever holds it. Was it held?"""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: str, future: asyncio.Future[Any]) -> None:
+        super().__init__(future)
+        self.key = key
+
+
 class Look(Request):
     """The newest claimed occurrence of a key."""
 

@@ -21,7 +21,7 @@ from aiosched.lockers._actor import Actor
 from aiosched.lockers._filestore import FileStore
 from aiosched.lockers._lease import HeldLock
 from aiosched.lockers._owner import HAS_FLOCK
-from aiosched.lockers._requests import Look, Ping, Request, Survey
+from aiosched.lockers._requests import Evict, Look, Ping, Request, Survey
 from aiosched.lockers._sqlite import OLDEST
 from aiosched.lockers._worker import Worker
 from aiosched.model import Claim, LockRecord
@@ -147,6 +147,17 @@ class FileLocker:
         """
         records: list[LockRecord] = await self._read(Survey)
         return records
+
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it. Did somebody? What was claimed stays claimed.
+
+        As nothing is renewed here, the holder hears of it when he unlocks, and his run goes on.
+
+        Raises:
+            LockerUnavailable: The directory could not be used.
+        """
+        held: bool = await self._read(partial(Evict, key))
+        return held
 
     # ── one actor for each loop, one store for all ────────────────────────────────────────────
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import threading
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +13,7 @@ from aiosched.clock import SystemClock
 from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockError
 from aiosched.lockers import _record
+from aiosched.lockers._holder import new_asker
 from aiosched.lockers._lease import UNHELD, HeldLock
 from aiosched.lockers._record import BLANK, ExactSet, Grant, Question
 from aiosched.model import Claim, LockRecord
@@ -41,7 +41,7 @@ class MemoryLocker:
         self._exact: dict[str, ExactSet] = {}
         self._holdings: dict[str, _Holding] = {}  # by attempt
         self._users = 0
-        self._attempts = secrets.token_urlsafe(16)
+        self._attempts = new_asker()
         self._count = 0
         self._purge_at: int | None = None
 

@@ -97,6 +97,20 @@ class PostgresLocker(RemoteLocker):
         finally:
             await store.close()
 
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it. Did somebody? What was claimed stays claimed.
+
+        The holder hears of it with his next renewal.
+
+        Raises:
+            LockerUnavailable: The server could not be asked.
+        """
+        store = self._store(self._settings._replace(keeps_home=False))
+        try:
+            return await store.evict(key)
+        finally:
+            await store.close()
+
     def ring(self, key: str, /) -> None:
         """Tell all who listen for *key* that it may be free."""
         self._opened().actor.send(Ring(channel_of(self._statements.record, key)))

@@ -88,6 +88,20 @@ class RedisLocker(RemoteLocker):
         finally:
             await store.close()
 
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it. Did somebody? What was claimed stays claimed.
+
+        The holder hears of it with his next renewal.
+
+        Raises:
+            LockerUnavailable: The server could not be asked.
+        """
+        store = self._connect()
+        try:
+            return await store.evict(key)
+        finally:
+            await store.close()
+
 
 def _way_to(client: str | Any, prefix: str) -> tuple[Callable[[float], AnyWire], Names]:
     if isinstance(client, RedisCluster):

@@ -79,6 +79,21 @@ class RedlockLocker(RemoteLocker):
         finally:
             await store.close()
 
+    async def release(self, key: str, /) -> bool:
+        """Take *key* away from whoever holds it at most servers. Did somebody?
+
+        What was claimed stays claimed. The holder hears of it with his next renewal. A server
+        that cannot be asked holds it until the lease ends, which is no majority.
+
+        Raises:
+            LockerUnavailable: Too few servers could be asked.
+        """
+        store = self._connect()
+        try:
+            return await store.evict(key)
+        finally:
+            await store.close()
+
 
 def _several(urls_or_clients: Iterable[str | Any]) -> list[str | Any]:
     if isinstance(urls_or_clients, str) or not isinstance(urls_or_clients, Iterable):
