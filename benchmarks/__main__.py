@@ -6,7 +6,17 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import adding, bursts, files, postgreslocks, redislocks, runs, triggers, wakeups
+from benchmarks import (
+    adding,
+    bursts,
+    electors,
+    files,
+    postgreslocks,
+    redislocks,
+    runs,
+    triggers,
+    wakeups,
+)
 from benchmarks.harness import measure_all
 from benchmarks.report import page_of, table_of
 
@@ -19,6 +29,7 @@ TOPICS = (
     files.TOPIC,
     redislocks.TOPIC,
     postgreslocks.TOPIC,
+    electors.TOPIC,
 )
 SCENARIOS = {each.name: each for topic in TOPICS for each in topic.scenarios}
 RESULTS = Path(__file__).with_name("RESULTS.md")

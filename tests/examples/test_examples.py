@@ -57,6 +57,17 @@ def test_a_locker_of_ones_own_lets_one_replica_in() -> None:
     assert refused.startswith("refused Refusal(gate='lock', reason='held'")
 
 
+def test_a_leader_does_it_alone_until_it_stops_and_another_goes_on() -> None:
+    assert run("leader_election.py") == [
+        "first leads",
+        "first refreshes the catalogue",
+        "first leads no longer",
+        "second leads",
+        "second refreshes the catalogue",
+        "second leads no longer",
+    ]
+
+
 def test_a_service_of_job_groups_lists_all_jobs() -> None:
     listed = run("-m", "aiosched.cli", "list", "main:scheduler", cwd=EXAMPLES / "job_group")
     assert [line.split("\t")[0] for line in listed] == [
