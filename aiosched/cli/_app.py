@@ -9,6 +9,7 @@ import typer
 from aiosched.cli._mistake import Mistake
 from aiosched.cli.demo import demo
 from aiosched.cli.list import list_jobs
+from aiosched.cli.locks import locks
 from aiosched.cli.next import next_occurrences
 from aiosched.cli.run import run
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("list")(list_jobs)
 app.command("next")(next_occurrences)
+app.command("locks")(locks)
 app.command("demo")(demo)
 
 

@@ -1,4 +1,4 @@
-"""How moments and distances look on a screen."""
+"""How moments, distances and foreign text look on a screen."""
 
 from __future__ import annotations
 
@@ -32,3 +32,10 @@ def distance(ahead: timedelta) -> str:
     if not shown:
         return "now"
     return f"in {shown}" if ahead > timedelta(0) else f"{shown} ago"
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, with what a terminal would not show, or obey, written out."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

@@ -13,7 +13,7 @@ from aiosched.cli._app import run_app
 def test_without_arguments_it_shows_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app([]) == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("run", "list", "next", "demo"))
+    assert all(command in shown for command in ("run", "list", "next", "locks", "demo"))
 
 
 @pytest.mark.parametrize(
