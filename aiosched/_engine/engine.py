@@ -296,6 +296,7 @@ class Engine:
         self.failed.set()
         self.planner.stop()
         self._become(SchedulerState.FAILED, error)
+        self.spawn(self.electors.close(), "aiosched resign")  # who fires nothing must not lead
         if self._on_failure == "exit":
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 log = logging.getLogger("aiosched")
@@ -20,7 +21,7 @@ class Openings:
         self._kind = kind
         self._open: dict[int, tuple[Any, asyncio.Task[None]]] = {}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:
         return iter([thing for thing, task in self._open.values() if _is_open(task)])
 
     async def ready(self, thing: Any) -> None:

@@ -314,6 +314,21 @@ def test_what_a_loop_that_was_closed_has_left_open_is_forgotten():
     assert elector._users == 0
 
 
+async def test_a_child_that_was_forked_stands_for_itself():
+    elector = LeaseElector(MemoryLocker())
+
+    async def stand():
+        async with opened(elector):
+            return elector._candidacy
+
+    async with opened(elector):
+        parent = elector._candidacy
+        elector._process = 0  # as a child sees it, which has a loop and an id of its own
+        child = await asyncio.to_thread(asyncio.run, stand())
+        assert child is not parent
+        await parent.withdraw()
+
+
 async def test_a_second_loop_at_the_same_time_is_refused():
     async with opened(LeaseElector(MemoryLocker())) as elector:
         for call in (elector.open, elector.aclose, elector.resign):

@@ -14,6 +14,7 @@ from aiosched import (
     LockLost,
     MemoryLocker,
     Outcome,
+    Planned,
     Run,
     Scheduler,
     SchedulerChanged,
@@ -329,6 +330,26 @@ async def test_a_stopped_scheduler_stands_again_when_it_starts_again(virtual_tim
             await asyncio.sleep(1.5)
     assert replica.summary() == [("succeeded", None)] * 2
     assert [each.is_leader for each in replica.changes] == [True, False] * 2
+    assert own_tasks() == []
+
+
+async def test_a_scheduler_that_fails_leads_no_longer(virtual_time, votes):
+    def occur(*_):
+        raise ZeroDivisionError("our own mistake")
+
+    first, second = Replica(virtual_time, votes), Replica(virtual_time, votes)
+    for each in (first, second):
+        each.scheduler.add(nothing, Every(seconds=2), name="job")
+    async with first, second:
+        first.scheduler._engine.dispatcher._occur = occur
+        first.scheduler.on(Planned, lambda _: None)  # so that the long way is taken
+        await asyncio.sleep(4.5)
+        assert first.scheduler.state == "failed"
+        assert (first.elector.term, [each.is_leader for each in first.changes]) == (
+            None,
+            [True, False],
+        )
+        assert second.summary() == [("refused", "not_leader"), ("succeeded", None)]
     assert own_tasks() == []
 
 
