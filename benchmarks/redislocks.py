@@ -1,4 +1,4 @@
-"""What a lock costs in Redis: `RedisLocker`, `RedlockLocker`, rivals and the bare round trip."""
+"""What a lock costs in Redis: `RedisLocker`, `RedlockLocker`, and the memory of a claimed key."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from aiosched import RedisLocker, RedlockLocker
-from benchmarks.harness import MICRO, Figures, Line, Scenario, Topic, run_in
+from aiosched import Claim, RedisLocker, RedlockLocker
+from benchmarks.harness import Figures, Line, Scenario, Topic, run_in
 from tests.servers.redis import RedisServer, find_valkey
 
 
@@ -58,71 +59,35 @@ async def _a_second(step: Callable[[], Awaitable[None]], seconds: float) -> floa
     return turns / (time.perf_counter() - began)
 
 
-def measure_bare(seconds: float) -> Figures:
-    """Measure PING by redis-py's client."""
+def measure_memory(keys: int) -> Figures:
+    """Measure what a server spends on each key that was claimed, and for how long."""
     with servers(1) as (url,):
-        return run_in(_bare(url, seconds))
+        return run_in(_memory(url, keys))
 
 
-async def _bare(url: str, seconds: float) -> Figures:
-    from redis.asyncio import Redis  # noqa: PLC0415 - a rival too
+async def _memory(url: str, keys: int) -> Figures:
+    from redis.asyncio import Redis  # noqa: PLC0415 - only where it is measured
 
+    due_at = datetime.now(UTC) - timedelta(hours=1)
+    locker = RedisLocker(url)
+    await locker.open()
+    figures: Figures = {}
     async with Redis.from_url(url) as client:
-
-        async def ping() -> None:
-            await client.ping()
-
-        return {"us": MICRO / await _a_second(ping, seconds)}
-
-
-def measure_redis_lock(seconds: float) -> Figures:
-    """Measure redis-py's own lock, one after the other and 50 at once."""
-    with servers(1) as (url,):
-        return run_in(_redis_lock(url, seconds))
-
-
-async def _redis_lock(url: str, seconds: float) -> Figures:
-    from redis.asyncio import Redis  # noqa: PLC0415
-
-    async with Redis.from_url(url) as client:
-
-        async def pair(name: str = "0") -> None:
-            lock = client.lock(name, timeout=30)
-            await lock.acquire(blocking=False)
-            await lock.release()
-
-        return await _one_and_fifty(pair, seconds)
-
-
-def measure_pottery(seconds: float) -> Figures:
-    """Measure pottery's lock on one server."""
-    with servers(1) as (url,):
-        return run_in(_pottery(url, seconds))
-
-
-async def _pottery(url: str, seconds: float) -> Figures:
-    from pottery import AIORedlock  # noqa: PLC0415
-    from redis.asyncio import Redis  # noqa: PLC0415
-
-    async with Redis.from_url(url) as client:
-
-        async def pair(name: str = "0") -> None:
-            lock = AIORedlock(key=name, masters={client}, auto_release_time=30)
-            await lock.acquire(blocking=False)
-            await lock.release()
-
-        return await _one_and_fifty(pair, seconds)
-
-
-async def _one_and_fifty(pair: Callable[..., Awaitable[None]], seconds: float) -> Figures:
-    async def fifty() -> None:
-        await asyncio.gather(*(pair(str(number)) for number in range(50)))
-
-    one = await _a_second(pair, seconds)
-    return {"1": one, "50": 50 * await _a_second(fifty, seconds)}
+        for kind, is_exact in (("plain", False), ("exact", True)):
+            before = (await client.info("memory"))["used_memory"]
+            claims = [Claim(f"{kind}{key:06}", due_at, exact=is_exact) for key in range(keys)]
+            locks = await asyncio.gather(*map(locker.claim, claims))
+            await asyncio.gather(*(lock.unlock() for lock in locks))
+            after = (await client.info("memory"))["used_memory"]
+            figures[kind] = (after - before) / keys
+        left = await client.pttl(f"aiosched:v1:{{key:{claims[0].key}}}")
+        figures["days"] = left / timedelta(days=1).total_seconds() / 1_000
+    await locker.aclose()
+    return figures
 
 
 _AT_ONCE = (1, 10, 100, 1_000)
+_REDLOCKS = (3, 5)
 _SECONDS = {"full": {"seconds": 1}, "quick": {"seconds": 0.3}, "tiny": {"seconds": 0}}
 
 TOPIC = Topic(
@@ -134,30 +99,42 @@ TOPIC = Topic(
             **_SECONDS,
             needs=("redis",),
         ),
+        *(
+            Scenario(
+                f"redlock-{count}",
+                measure_pairs,
+                fixed={"count": count, "at_once": _AT_ONCE},
+                **_SECONDS,
+                needs=("redis",),
+            )
+            for count in _REDLOCKS
+        ),
         Scenario(
-            "redlock",
-            measure_pairs,
-            fixed={"count": 5, "at_once": _AT_ONCE},
-            **_SECONDS,
+            "redis-memory",
+            measure_memory,
+            full={"keys": 20_000},
+            quick={"keys": 5_000},
+            tiny={"keys": 2},
+            repeats=1,
             needs=("redis",),
         ),
-        Scenario("redis-bare", measure_bare, **_SECONDS, needs=("redis",)),
-        Scenario("redis-py", measure_redis_lock, **_SECONDS, needs=("redis",)),
-        Scenario("pottery", measure_pottery, **_SECONDS, needs=("redis", "pottery")),
     ),
     lines=(
         *(
             Line(f"RedisLocker: lock + unlock, {keys:,} in one turn", f"redis:{keys}", "/s")
             for keys in _AT_ONCE
         ),
-        Line("· redis-py's bare PING", "redis-bare:us", "µs"),
-        Line("· redis-py's Lock, one after the other", "redis-py:1", "/s"),
-        Line("· redis-py's Lock, 50 at once", "redis-py:50", "/s"),
-        Line("· pottery's AIORedlock, one server, one after the other", "pottery:1", "/s"),
-        Line("· pottery's AIORedlock, one server, 50 at once", "pottery:50", "/s"),
         *(
-            Line(f"RedlockLocker, 5 servers: {keys:,} in one turn", f"redlock:{keys}", "/s")
+            Line(
+                f"RedlockLocker, {count} servers: {keys:,} in one turn",
+                f"redlock-{count}:{keys}",
+                "/s",
+            )
+            for count in _REDLOCKS
             for keys in _AT_ONCE
         ),
+        Line("Redis: memory of a key that was claimed", "redis-memory:plain", "B"),
+        Line("· with its exact set", "redis-memory:exact", "B"),
+        Line("· given back after so many days without another claim", "redis-memory:days", "d"),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from benchmarks.harness import Figures, Line
 
@@ -12,7 +13,7 @@ _HEAD = ("line", "measured", "first figure", "aim", "reached?")
 _PAGE = """\
 # What aiosched costs
 
-Written by `{command}` with {python} on {system}. Figures are medians, each scenario in a process
+Written by `{command}` with {python} on {system}. {taken}, each scenario in a process
 of its own; costs are processor time. They depend on the machine: what counts are the ratios, as all
 contestants ran in this one run. F is a bare `asyncio.create_task` of the same no-op coroutine, in
 the same process. A line with a dot belongs to the one above it. The first figure must be reached;
@@ -22,10 +23,18 @@ the aim is what a bare prototype reached.
 """
 
 
-def page_of(table: str, command: str) -> str:
+_TAKEN = {
+    "full": "Figures are medians of several runs",
+    "quick": "Each figure was taken once",
+}
+
+
+def page_of(table: str, command: str, mode: Literal["quick", "full"]) -> str:
     """Return the page for *table*, which came of *command*."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return _PAGE.format(command=command, python=python, system=platform.system(), table=table)
+    return _PAGE.format(
+        command=command, python=python, system=platform.system(), table=table, taken=_TAKEN[mode]
+    )
 
 
 def table_of(lines: Iterable[Line], figures: Figures) -> str:
