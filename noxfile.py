@@ -52,6 +52,7 @@ def laws(session: nox.Session) -> None:
     session.run(
         "pytest",
         "tests/engine",
+        "tests/fleet/cluster",
         "tests/lockers",
         "tests/triggers",
         "-k",

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 
-from tests.effort import examples
+from tests.effort import EFFORT, examples
 from tests.fleet.cluster.scenario import play
 
 SHARES = 10
-SEEDS = examples(200)
+SEEDS = 1_000 if EFFORT > 1 else examples(300)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -12,7 +12,7 @@ import pytest
 from tests.fleet.cluster.scenario import play
 
 ROOT = Path(__file__).parents[3]
-SEEDS = (3, 7, 11, 23)
+SEEDS = (3, 7, 11)
 DIGESTS = "from tests.fleet.cluster.scenario import play; print(*[play(s).digest() for s in {}])"
 
 
