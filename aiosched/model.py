@@ -141,9 +141,9 @@ class Claim:
     exclusive: bool = True
     exact: bool = False
     redeliver: bool = False
-    due_us: int | None = field(init=False, repr=False, compare=False, default=None)
-    late_us: int = field(init=False, repr=False, compare=False, default=0)
-    keep_us: int = field(init=False, repr=False, compare=False, default=0)
+    due_us: int | None = field(init=False, repr=False, compare=False)
+    late_us: int = field(init=False, repr=False, compare=False)
+    keep_us: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.key, str):
@@ -151,8 +151,7 @@ class Claim:
         if self.redeliver and not self.exclusive:
             raise ValueError("redeliver=True needs exclusive=True, got exclusive=False")
         put = object.__setattr__
-        if self.due_at is not None:
-            put(self, "due_us", aware_us(self.due_at, "due_at"))
+        put(self, "due_us", None if self.due_at is None else aware_us(self.due_at, "due_at"))
         keep = DEFAULT_KEEP if self.keep is None else microseconds(self.keep, "keep", minimum=1)
         put(self, "keep_us", keep)
         put(self, "late_us", keep if self.late is None else microseconds(self.late, "late"))

@@ -43,12 +43,13 @@ class Claims:
         spec = job._spec
         if run.cause in _UNPLANNED:
             return Claim(job._lock_key) if spec.exclusive else None
+        keep = _keep(job, run.due_us)
         return Claim(
             job._lock_key,
             from_us(run.due_us),
             # Jitter does not make a run late; the store knows only when it was due.
-            late=timedelta(microseconds=_late(run) + spec.jitter),
-            keep=timedelta(microseconds=_keep(job, run.due_us)),
+            late=timedelta(0, 0, _late(run, keep) + spec.jitter),
+            keep=timedelta(0, 0, keep),
             exclusive=spec.exclusive,
             exact=spec.exact,
             redeliver=spec.delivery == "at_least_once",
@@ -69,7 +70,8 @@ class Claims:
 
     def vigil(self, run: Run) -> float:
         """Until the misfire grace is over."""
-        return (run._wake_us + _late(run) - self._time.now()) / SECOND
+        late = _late(run, _keep(run.job, run.due_us))
+        return (run._wake_us + late - self._time.now()) / SECOND
 
     def backoff(self, run: Run) -> float:
         """A quarter of the time that has been waited already: exponential without a state."""
@@ -83,11 +85,11 @@ def window_of(job: JobRecord) -> int:
     return DEFAULT_KEEP if window is None else window
 
 
-def _late(run: Run) -> int:
-    """Return how late *run* may be, in microseconds from when it was to start."""
+def _late(run: Run, keep: int) -> int:
+    """Return how late *run*, which is remembered for *keep*, may be from when it was to start."""
     job: JobRecord = run.job
     grace = job._spec.misfire_grace
-    late = _keep(job, run.due_us) if grace is None else grace
+    late = keep if grace is None else grace
     return max(late, window_of(job)) if run.cause is Cause.CATCH_UP else late
 
 

@@ -191,8 +191,7 @@ class _Passage:
         if answer is None or isinstance(answer, Refusal):
             return answer
         # No await from here on: a lock that was granted must reach `_lock`.
-        due_at = getattr(answer, "due_at", None)
-        if due_at is not None and run._granted is None and due_at != run.due_at:
+        if run._granted is None and _is_of_another(answer, run):
             run._granted = answer
             return Postponed("lock", "redelivery")
         run._granted = None
@@ -239,6 +238,15 @@ class _Passage:
         run._lock_lost = True
         if run._task is not None:
             run._task.cancel("the lock was lost")
+
+
+def _is_of_another(lock: Any, run: Run) -> bool:
+    """Tell whether *lock* was granted for another occurrence than that of *run*."""
+    due_us: int | None = getattr(lock, "due_us", None)  # ours have it, which spares two datetimes
+    if due_us is not None:
+        return due_us != run.due_us
+    due_at = getattr(lock, "due_at", None)
+    return due_at is not None and due_at != run.due_at
 
 
 async def _when(event: asyncio.Event, call: Callable[[], None]) -> None:

@@ -154,9 +154,11 @@ def release(record: Record, attempt: str, due: int | None, *, done: bool) -> Rec
     """Return the record after *attempt* gave back its grant of *due*; None: it does not hold it."""
     if record.owner != attempt:
         return None
-    if done and due is not None and record.open_due == due:
-        return record._replace(owner=None, open_due=None)
-    return record._replace(owner=None)
+    # In one piece, as a grant is: `_replace` takes three times as long.
+    fence, watermark, floor, open_due, number, _, last, last_due, forget_at = record
+    if done and due is not None and open_due == due:
+        open_due = None
+    return Record(fence, watermark, floor, open_due, number, None, last, last_due, forget_at)
 
 
 def is_forgotten(record: Record, now: int, *, busy: bool) -> bool:
