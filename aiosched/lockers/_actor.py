@@ -219,6 +219,8 @@ class Actor:
             # All tasks of the loop are being cancelled. Who still has a lock gives it back in
             # its `finally`, so this goes on until nobody asks.
             self._lose_answers(batch, LockerUnavailable("cancelled while asking"), error)
+            if not self._closed:
+                self._send_owed_now()
         except LockError as error:
             self._lose_answers(batch, error, error.__cause__)
         except Exception as error:  # noqa: BLE001 - a driver's border
@@ -298,6 +300,11 @@ class Actor:
     def _pause(self) -> float:
         tries = min((release.tries for release in self._owed), default=1)
         return min(_FIRST_PAUSE * 2.0 ** min(tries - 1, 16), _LONGEST_PAUSE)
+
+    def _send_owed_now(self) -> None:
+        """Send what is owed for the first time: the loop may end before a timer goes off."""
+        self._queue[:0] = [each for each in self._owed if each.tries == 1]
+        self._owed = [each for each in self._owed if each.tries > 1]
 
     def _send_owed(self) -> None:
         self._timer = None

@@ -399,6 +399,28 @@ async def test_a_task_cancelled_before_its_first_step_leaves_nobody_waiting(stor
     assert store.held == {}
 
 
+def test_a_run_that_ends_while_a_claim_is_on_its_way_gives_back_what_it_may_have_got():
+    store = Store()
+    granted = []
+
+    async def perform(batch):
+        answers = [store.answer(request) for request in batch]
+        if not granted:
+            granted.append(dict(store.held))
+            await asyncio.Event().wait()  # the answer never comes
+        return answers
+
+    async def ask():
+        actor = Actor(perform, name="test-actor")
+        asking.add(asyncio.create_task(actor.claim(Claim("key"))))
+        await turns(3)
+
+    asking = set()
+    asyncio.run(ask())
+    assert list(granted[0]) == ["key"]
+    assert store.held == {}
+
+
 def test_a_run_that_ends_with_held_locks_gives_them_back_in_their_finally():
     store = Store()
 
