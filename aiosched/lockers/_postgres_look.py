@@ -18,6 +18,8 @@ async def records(line: Session | Borrowed, statements: Statements) -> list[Lock
         LockerUnavailable: The server could not be asked.
     """
     await line.ready()
+    if not await _is_there(line, statements):
+        return []
     found: list[LockRecord] = []
     last: bytes | None = None
     while True:
@@ -35,7 +37,14 @@ async def evict(line: Session | Borrowed, statements: Statements, key: str) -> b
         LockerUnavailable: The server could not be asked.
     """
     await line.ready()
+    if not await _is_there(line, statements):
+        return False
     (row,) = await line.fetch(statements.evict, line.home, spelled(key)[0])
+    return bool(row[0])
+
+
+async def _is_there(line: Session | Borrowed, statements: Statements) -> bool:
+    (row,) = await line.fetch(statements.exists, *statements.tables)
     return bool(row[0])
 
 

@@ -37,12 +37,14 @@ class Settings(NamedTuple):
         ttl: Seconds of the lease.
         limit: Seconds for each exchange, connecting included.
         keeps_home: Whether the session holds a lock that says that it lives.
+        makes_tables: Whether those that are missing are made.
     """
 
     where: str
     ttl: float
     limit: float
     keeps_home: bool
+    makes_tables: bool = True
 
 
 class Line(Protocol):
@@ -166,7 +168,8 @@ class Session:
                 'give mode="lease", or the address of the server itself'
             )
         check(facts, where)
-        await make_tables(connection, self._statements)
+        if self._settings.makes_tables:
+            await make_tables(connection, self._statements)
         if self._is_pooled:
             return
         await connection.fetch(*self._configuration())
@@ -246,7 +249,8 @@ class Borrowed:
     async def _prepare(self, connection: Any) -> None:
         (facts,) = await in_transaction(connection, _INSPECT, ())
         check(facts, self._settings.where)
-        await make_tables(connection, self._statements)
+        if self._settings.makes_tables:
+            await make_tables(connection, self._statements)
 
     def _end(self, _why: str) -> None:
         self._is_ready = False

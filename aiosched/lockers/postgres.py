@@ -91,7 +91,7 @@ class PostgresLocker(RemoteLocker):
         Raises:
             LockerUnavailable: The server could not be asked.
         """
-        store = self._store(self._settings._replace(keeps_home=False))
+        store = self._store(self._settings._replace(keeps_home=False, makes_tables=False))
         try:
             return await store.records()
         finally:
@@ -105,7 +105,7 @@ class PostgresLocker(RemoteLocker):
         Raises:
             LockerUnavailable: The server could not be asked.
         """
-        store = self._store(self._settings._replace(keeps_home=False))
+        store = self._store(self._settings._replace(keeps_home=False, makes_tables=False))
         try:
             return await store.evict(key)
         finally:

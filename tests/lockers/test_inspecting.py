@@ -8,6 +8,7 @@ import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 from redis.asyncio.cluster import RedisCluster
 
@@ -25,7 +26,7 @@ from aiosched.model import Claim
 from aiosched.protocols import InspectableLocker
 from tests.lockers.support import ago, opened
 
-TTL = 1.5
+TTL, TIMEOUT = 3, 1
 
 
 @pytest.fixture
@@ -40,29 +41,29 @@ def file(tmp_path):
 
 @pytest.fixture
 def redis(redis_server):
-    return RedisLocker(redis_server.url, TTL, prefix=secrets.token_hex(4))
+    return RedisLocker(redis_server.url, TTL, prefix=secrets.token_hex(4), timeout=TIMEOUT)
 
 
 @pytest.fixture
 def cluster(redis_cluster_servers):
     client = RedisCluster.from_url(redis_cluster_servers[0].url)
-    return RedisLocker(client, TTL, prefix=secrets.token_hex(4))
+    return RedisLocker(client, TTL, prefix=secrets.token_hex(4), timeout=TIMEOUT)
 
 
 @pytest.fixture
 def redlock(five_redis_servers):
     urls = [server.url for server in five_redis_servers[:3]]
-    return RedlockLocker(urls, TTL, prefix=secrets.token_hex(4), timeout=1)
+    return RedlockLocker(urls, TTL, prefix=secrets.token_hex(4), timeout=TIMEOUT)
 
 
 @pytest.fixture
 def advisory(postgres_server, postgres_database):
-    return PostgresLocker(postgres_server.dsn(postgres_database), TTL)
+    return PostgresLocker(postgres_server.dsn(postgres_database), TTL, timeout=TIMEOUT)
 
 
 @pytest.fixture
 def lease(postgres_server, postgres_database):
-    return PostgresLocker(postgres_server.dsn(postgres_database), TTL, "lease")
+    return PostgresLocker(postgres_server.dsn(postgres_database), TTL, "lease", timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -158,6 +159,17 @@ async def test_ten_thousand_keys_are_shown_in_order(locker):
     claims = (Claim(key, exclusive=False) for key in keys)
     await asyncio.gather(*map(locker.claim, claims))
     assert [each.key for each in await locker.records()] == keys
+
+
+@pytest.mark.parametrize("mode", ["advisory", "lease"])
+async def test_looking_makes_no_tables(mode, postgres_server, postgres_database):
+    dsn = postgres_server.dsn(postgres_database)
+    locker = PostgresLocker(dsn, mode=mode)
+    assert await locker.records() == []
+    assert await locker.release("key") is False
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("SELECT to_regclass('aiosched_record_v1')") is None
+    await connection.close()
 
 
 async def test_a_minority_that_still_holds_a_key_is_cleared_and_does_not_count(

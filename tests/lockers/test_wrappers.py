@@ -8,7 +8,7 @@ import logging
 import pytest
 
 import aiosched
-from aiosched import Every, Outcome, Scheduler
+from aiosched import Every, LeaseElector, Outcome, Scheduler
 from aiosched.errors import AlreadyRan, LockerUnavailable, LockHeld, LockLost
 from aiosched.lockers import FileLocker, MemoryLocker, Monitored, Prefixed, RedisLocker
 from aiosched.model import Claim
@@ -304,6 +304,14 @@ async def test_a_prefixed_lease_tells_how_long_it_lasts_and_is_renewed(redis_ser
             while lock.inner.deadline == before:
                 await asyncio.sleep(0.02)
         lock.check()
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+async def test_an_elector_stands_over_a_wrapper(wrap, redis_server):
+    wrapped = wrap(RedisLocker(redis_server.url))
+    async with opened(LeaseElector(wrapped, "wrapped elections")) as elector, asyncio.timeout(30):
+        while not await elector.is_leader():
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.virtual_time
