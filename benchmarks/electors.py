@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 import tempfile
 import time
@@ -42,11 +43,11 @@ def measure_failover(kind: Kind, ttl: float, rounds: int) -> Figures:
     with store(kind) as where, Fleet(kind, where, ttl) as fleet:
         fleet.add(3)
         for _ in range(rounds):
-            taken.setdefault("kill", []).append(fleet.change(Candidate.kill))
-            fleet.add()
-            taken.setdefault("resign", []).append(fleet.change(_resign))
-            if kind != "file":  # where who is stopped leads on
-                taken.setdefault("stop", []).append(_stop(fleet))
+            for act, change in _CHANGES.items():
+                if kind == "file" and act == "stop":
+                    continue  # there, who is stopped leads on
+                time.sleep(random.uniform(0, ttl))  # so that it meets others at any moment
+                taken.setdefault(act, []).append(change(fleet))
     figures = {}
     for what, seconds in taken.items():
         figures[f"{what}_median"] = _MILLI * statistics.median(seconds)
@@ -54,8 +55,15 @@ def measure_failover(kind: Kind, ttl: float, rounds: int) -> Figures:
     return figures
 
 
-def _resign(leader: Candidate) -> None:
-    leader.tell("resign")
+def _kill(fleet: Fleet) -> float:
+    seconds: float = fleet.change(Candidate.kill)
+    fleet.add()
+    return seconds
+
+
+def _resign(fleet: Fleet) -> float:
+    seconds: float = fleet.change(lambda leader: leader.tell("resign"))
+    return seconds
 
 
 def _stop(fleet: Fleet) -> float:
@@ -65,6 +73,9 @@ def _stop(fleet: Fleet) -> float:
     stopped.resume()
     fleet.wait_for(stopped, "ended", since=since)
     return seconds
+
+
+_CHANGES = {"kill": _kill, "resign": _resign, "stop": _stop}
 
 
 def measure_asking(times: int) -> Figures:

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from aiosched import LeaseElector, LockerUnavailable, MemoryLocker
+from aiosched import LeaseElector, LockerUnavailable, MemoryLocker, Monitored, Prefixed
 from aiosched.protocols import CandidateElector
 from aiosched.testing._interrupt import Moment, interrupt
-from tests.electors.support import Told, leaders, opened, own_tasks
+from tests.electors.support import Told, eventually, leaders, opened, own_tasks
 
 pytestmark = pytest.mark.virtual_time
 
@@ -68,6 +68,20 @@ async def test_candidates_of_different_keys_do_not_stand_against_each_other():
     async with opened(LeaseElector(locker, "a"), LeaseElector(locker, key="b")) as both:
         assert leaders(both) == list(both)
         assert [each.key for each in await locker.records()] == ["elector:a", "elector:b"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda locker: Prefixed(locker, "shop:"), lambda locker: Monitored(locker, lambda *_: None)],
+)
+async def test_a_locker_may_be_wrapped(wrap):
+    locker = MemoryLocker()
+    async with opened(*(LeaseElector(wrap(locker)) for _ in range(2))) as (first, second):
+        (record,) = await locker.records()
+        assert record.fence == first.term
+        await first.resign()
+        await asyncio.sleep(1)
+        assert second.term > record.fence
 
 
 async def test_whoever_closes_is_followed_by_another_with_a_later_term():
@@ -307,8 +321,7 @@ def test_what_a_loop_that_was_closed_has_left_open_is_forgotten():
 
     async def lead():
         async with opened(elector):
-            await asyncio.sleep(1)
-            assert await elector.is_leader()
+            await eventually(lambda: elector.term)
 
     asyncio.run(lead())
     assert elector._users == 0

@@ -142,6 +142,7 @@ async def test_a_leader_that_is_cut_off_steps_down_before_another_leads(redis_se
             proxy.go_silent(silent=False)
 
 
+@pytest.mark.parametrize("make", ["redis", "advisory"], indirect=True)
 async def test_after_a_blocked_loop_the_first_look_says_that_it_leads_no_longer(make):
     async with opened(make()) as elector:
         term = elector.term

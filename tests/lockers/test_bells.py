@@ -193,6 +193,16 @@ async def test_through_a_pool_nothing_is_heard(postgres_server, postgres_databas
             await locker.listen(key, Listener())
 
 
+async def test_behind_a_pooler_nothing_is_heard(postgres_server, postgres_database, key):
+    async with opened(PostgresLocker(postgres_server.dsn(postgres_database), mode="lease")) as one:
+        (served,) = one._open.values()
+        served.store._line._is_pooled = True  # as it finds out when it connects through one
+        one.ring(key)
+        await (await one.lock(key)).unlock()
+        with pytest.raises(LockerUnavailable, match="no bell is heard"):
+            await one.listen(key, Listener())
+
+
 def test_stores_without_a_server_do_not_ring(tmp_path):
     assert not isinstance(MemoryLocker(), RingingLocker)
     assert not isinstance(FileLocker(tmp_path), RingingLocker)
