@@ -38,6 +38,10 @@ def locks(
         str | None,
         typer.Option("--release", metavar="KEY", help="Take this key away from its holder."),
     ] = None,
+    most: Annotated[
+        int,
+        typer.Option("-n", metavar="N", help="How many a terminal shows, held ones first; 0: all."),
+    ] = 100,
     as_json: Annotated[  # noqa: FBT002 - a command's flag
         bool, typer.Option("--json", help="Print a JSON array, in UTC.")
     ] = False,
@@ -47,6 +51,8 @@ def locks(
     With --release take a key away: its holder hears of it with his next renewal, and what was
     claimed stays claimed. Exits with 1 where nobody held it.
     """
+    if most < 0:
+        raise Mistake(f"-n must be at least 0, got {most}")
     locker = _locker_at(url)
     if release is not None:
         _release(locker, release)
@@ -55,7 +61,7 @@ def locks(
     if as_json:
         print(json.dumps([_jsonable(record) for record in records], indent=2))
     else:
-        _print(records)
+        _print(records, most)
 
 
 def _locker_at(url: str) -> InspectableLocker:
@@ -102,24 +108,26 @@ def _release(locker: InspectableLocker, key: str) -> None:
 # ── showing ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _print(records: list[LockRecord]) -> None:
+def _print(records: list[LockRecord], most: int) -> None:
     now = datetime.now(UTC)
     console = Console()
     if not console.is_terminal:
         for row in [_HEADINGS, *(_row(record, now) for record in records)]:
             print("\t".join(row))
         return
+    chosen = sorted(records, key=lambda record: not record.held)[: most or None]
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold")
-    for record in records:
+    for record in chosen:
         key, held, *rest = _row(record, now)
         style = "yellow" if record.held else "dim"
         table.add_row(Text(key, style="bold"), Text(held, style=style), *map(Text, rest))
     console.print(table)
-    console.print(
-        Text(f"{len(records)} keys, {sum(record.held for record in records)} held", "dim")
-    )
+    summary = f"{len(records)} keys, {sum(record.held for record in records)} held"
+    if len(chosen) < len(records):
+        summary += f"; {len(chosen)} are shown, -n 0 shows all"
+    console.print(Text(summary, "dim"))
 
 
 def _row(record: LockRecord, now: datetime) -> tuple[str, ...]:

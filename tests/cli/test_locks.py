@@ -127,6 +127,31 @@ def test_on_a_terminal_it_is_a_table(
     assert "2 keys, 2 held" in shown
 
 
+@pytest.mark.parametrize(("most", "shown"), [("2", 2), ("0", 5)])
+def test_a_terminal_shows_some_of_many_and_the_held_ones_first(
+    most: str,
+    shown: int,
+    store: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(locks_command, "Console", lambda: Console(force_terminal=True, width=160))
+    with held(store, "key 1", "key 2", "key 3", "key 4"):
+        pass
+    with held(store, "key 5"):
+        assert run_app(["locks", store, "-n", most]) == 0
+    _heading, *rows, summary = capsys.readouterr().out.splitlines()
+    assert len(rows) == shown
+    assert "key 5" in rows[0]
+    assert "5 keys, 1 held" in summary
+    assert ("2 are shown, -n 0 shows all" in summary) == (shown == 2)
+
+
+def test_a_negative_number_is_a_mistake(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(["locks", store, "-n", "-1"]) == 2
+    assert capsys.readouterr().err == "aiosched: -n must be at least 0, got -1\n"
+
+
 @pytest.mark.parametrize(("answer", "code", "is_held"), [("y\n", 0, False), ("n\n", 1, True)])
 def test_on_a_terminal_it_asks_before_it_takes_away(
     answer: str, code: int, is_held: bool, store: str, monkeypatch: pytest.MonkeyPatch
