@@ -102,6 +102,15 @@ async def test_a_leader_whose_server_restarts_leads_on_or_another_does(make, ser
         assert len(leaders(electors)) <= 1
 
 
+async def test_a_leader_keeps_its_term_where_the_server_kept_the_record(redis_server, key):
+    async with opened(RedisElector(redis_server.url, key, ttl=4)) as elector:
+        term, lock = elector.term, elector._candidacy._lock
+        granted_until = lock.deadline
+        redis_server.restart(kill=True)
+        await eventually(lambda: lock.deadline > granted_until, within=4)
+        assert elector.term == term
+
+
 async def test_who_opens_while_the_server_is_down_leads_when_it_is_up(make, server):
     server.kill()
     async with opened(make()) as elector:
