@@ -315,6 +315,11 @@ class LeaseActor(Actor):
             self._queue.insert(0, ask)  # too old to begin with: ask again, as the same attempt
         else:
             super()._grant(ask, granted)
+            # After it is told: so its caller runs first, and the renewal need not begin at all
+            # where he gives it back at once.
+            lock = self._held.get(ask.attempt)
+            if isinstance(lock, LeasedLock):
+                self._renewal.add(lock)
 
     def _hold(self, ask: Ask, granted: Any) -> HeldLock:
         if not ask.claim.exclusive:
@@ -328,7 +333,6 @@ class LeaseActor(Actor):
             self._clock,
         )
         self._held[ask.attempt] = lock
-        self._renewal.add(lock)
         return lock
 
     def _take_back(self, answer: object) -> None:
