@@ -35,6 +35,8 @@ _SLICE: Final = 1_000  # microseconds of firing before the loop has its turn
 _AT_ONCE: Final = 64  # overdue occurrences of one job: about 0.2 ms
 _LATE: Final = Refusal("misfire", "too_late")
 _COALESCED: Final = Refusal("coalesce", "superseded")
+_OCCURRENCES: Final = frozenset({Cause.TRIGGER, Cause.CATCH_UP, Cause.REDELIVERY})
+_STOPPED: Final = frozenset({JobState.PAUSED, JobState.REMOVED})
 _ENOUGH: Final = Refusal("job_limit", "max_runs")
 
 
@@ -362,10 +364,19 @@ class Dispatcher:
                 self.admission.leave(run)
             if not run._told:
                 self.tell(run)
+            if run._lock_lost:
+                self._deliver_again(run)
             if job._at == IDLE:
                 self.rest(job)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must be loud
             self._on_failure(error)
+
+    def _deliver_again(self, run: Run) -> None:
+        """Ask for what *run* did not complete, as it may be that no other replica watches it."""
+        job: JobRecord = run.job
+        is_ours = job._spec.delivery == "at_least_once" and run.cause in _OCCURRENCES
+        if is_ours and not (job.draining or job._is_spent or job._state in _STOPPED):
+            self.fire(job, run.due_us, Cause.REDELIVERY, backlog=True)
 
     def _bury(self, run: Run) -> None:
         """End a run whose loop is not ours any more: it was abandoned, or its loop was closed."""

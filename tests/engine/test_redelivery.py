@@ -209,6 +209,68 @@ async def test_a_run_that_lost_its_lock_is_delivered_again(virtual_time, locker,
     ]
 
 
+async def test_a_lone_replica_that_lost_its_lock_runs_again_however_rare_the_job(
+    virtual_time, locker, ledger, replica
+):
+    ledger.seconds = 30
+    scheduler = replica(ledger, misfire_grace=120)
+    job = scheduler["hourly"]
+    async with scheduler:
+        await asyncio.sleep(HOUR + 10)
+        for _ in range(2):
+            job.running[0].lock.lose("it could not be renewed")
+            await asyncio.sleep(5)
+        await asyncio.sleep(60)
+        assert ledger.lines == [
+            (at(HOUR), 1, "trigger"),
+            (at(HOUR), 2, "redelivery"),
+            (at(HOUR), 3, "redelivery"),
+        ]
+        assert not job.running
+        assert job.last.status == "succeeded"
+
+
+async def test_a_run_that_lost_its_lock_to_another_replica_waits_for_its_end(
+    virtual_time, locker, ledger, replica, holder
+):
+    ledger.seconds = 30
+    scheduler = replica(ledger)
+    job = scheduler["hourly"]
+    async with scheduler:
+        await asyncio.sleep(HOUR + 10)
+        lock = job.running[0].lock
+        await locker.give_back(lock, done=False)  # its lease was over
+        other = await holder.claim(locker, redeliver(HOUR))
+        assert (other.due_at, other.attempt) == (at(HOUR), 2)
+        lock.lose("taken over")
+        await asyncio.sleep(10)
+        assert len(ledger.lines) == 1
+        await holder_completes(locker, other)
+        await asyncio.sleep(10)
+        assert len(ledger.lines) == 1
+        assert job.last.refusal.reason == "already_ran"
+
+
+async def holder_completes(locker, lock):
+    assert await locker.give_back(lock, done=True)
+
+
+@pytest.mark.parametrize("end", ["pause", "remove"])
+async def test_a_run_that_lost_its_lock_is_not_run_again_here_when_its_job_has_stopped(
+    virtual_time, locker, ledger, replica, end
+):
+    ledger.seconds = 30
+    scheduler = replica(ledger)
+    job = scheduler["hourly"]
+    async with scheduler:
+        await asyncio.sleep(HOUR + 10)
+        lock = job.running[0].lock
+        getattr(job, end)()
+        lock.lose("it could not be renewed")
+        await asyncio.sleep(60)
+        assert len(ledger.lines) == 1
+
+
 async def test_redelivery_ends_with_the_misfire_grace(virtual_time, locker, ledger, replica):
     await die_holding_later(virtual_time, locker)
     scheduler = replica(ledger, misfire_grace=60)
