@@ -152,8 +152,8 @@ async def test_a_server_that_is_loading_is_not_asked_twice(redis_server, key, mo
     async with opened(RedisLocker(redis_server.url)) as locker:
         asked = []
 
-        async def load(self, packed, count):
-            asked.append(count)
+        async def load(self, commands):
+            asked.append(commands)
             raise redis.BusyLoadingError("Redis is loading the dataset in memory")
 
         monkeypatch.setattr(Wire, "_exchange", load)
