@@ -58,6 +58,7 @@ class Cluster:
         store: Makes the store.
         locker: Makes lockers.
         on_amnesia: As `RedisLocker` takes it.
+        spread: As `Scheduler` takes it.
 
     Attributes:
         history: What has happened, in the order of true time.
@@ -73,6 +74,7 @@ class Cluster:
         store: Callable[[Conductor], SimStore],
         locker: type[NotingLocker] = NotingLocker,
         on_amnesia: Any = None,
+        spread: float = 0.0,
     ) -> None:
         self.history: list[Event] = []
         self.workers: list[Worker] = []
@@ -84,6 +86,7 @@ class Cluster:
         self._ttl = ttl
         self._locker = locker
         self._on_amnesia = on_amnesia
+        self._spread = spread
         self._graves: list[Host] = []
 
     def random(self, name: str) -> Random:
@@ -118,7 +121,9 @@ class Cluster:
             link.client(name), self._ttl, host=host, note=note, on_amnesia=self._on_amnesia
         )
         worker.link = link
-        worker.replica = Replica(host, locker, self._tasks, self._until, note)
+        worker.replica = Replica(
+            host, locker, self._tasks, until=self._until, spread=self._spread, note=note
+        )
         host.spawn(worker.replica.live(), "live")
 
     def _note_for(self, host: Host, event: str, **about: Any) -> None:

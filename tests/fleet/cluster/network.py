@@ -80,19 +80,16 @@ class Link:
         """Send *commands*; they may be long on their way, or the connection may break meanwhile."""
         fate = self._random.random()
         weather = self.weather
-        arrives = self._arrival(socket, "there")
-        if fate < weather.lost_requests:
-            return
+        arrives = self._arrival(socket, "there", lost=fate < weather.lost_requests)
         if arrives is not None:
             self._conductor.at(arrives, partial(self._arrive, socket, commands))
-        if fate < weather.lost_requests + weather.resets:
+        if 0 <= fate - weather.lost_requests < weather.resets:
             self._conductor.after(self._delay(), partial(self.reset, socket))
 
     def reply(self, socket: Socket, answers: Sequence[Any]) -> None:
         """Send *answers* back."""
-        if self._random.random() < self.weather.lost_replies:
-            return
-        arrives = self._arrival(socket, "back")
+        lost = self._random.random() < self.weather.lost_replies
+        arrives = self._arrival(socket, "back", lost=lost)
         if arrives is not None:
             self._conductor.at(arrives, partial(self._deliver, partial(socket.feed, answers)))
 
@@ -111,8 +108,18 @@ class Link:
     def _deliver(self, call: Callable[[], object]) -> None:
         self.host.deliver(call)
 
-    def _arrival(self, socket: Socket, way: str) -> int | None:
-        """Return when a message arrives; None: never. On one connection none overtakes another."""
+    def _arrival(self, socket: Socket, way: str, *, lost: bool) -> int | None:
+        """Return when a message arrives; None: never.
+
+        On one connection none overtakes another, and after a lost one none arrives.
+        """
+        moment = self._passage(lost=lost)
+        last = socket.last.get(way, 0)
+        moment = None if moment is None or last is None else max(moment, last)
+        socket.last[way] = moment
+        return moment
+
+    def _passage(self, *, lost: bool) -> int | None:
         now = self._conductor.now
         moment = now + round(self._delay() * SECOND)
         if self.weather is not CLEAR:
@@ -121,9 +128,7 @@ class Link:
             if self._random.random() < 0.5:
                 return None
             moment += self.cut_until - now  # it is sent again until it gets through
-        moment = max(moment, socket.busy_until.get(way, 0))
-        socket.busy_until[way] = moment
-        return moment
+        return None if lost else moment
 
     def _delay(self) -> float:
         share, longest = self.weather.slow
@@ -138,7 +143,7 @@ class Socket:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.life = 0  # of the server that it was opened to
-        self.busy_until: dict[str, int] = {}
+        self.last: dict[str, int | None] = {}  # when the last one arrives, each way; None: never
         self._replies: deque[Any] = deque()
         self._error: Exception | None = None
         self._waiter: Any = None
@@ -198,15 +203,11 @@ class Connection:
             raise answer
         return answer
 
-    def pack_commands(self, commands: Sequence[Sequence[Any]]) -> list[bytes]:
-        """Return the commands as bytes, where there is no hiredis to do it."""
-        packed = [b""]
-        for command in commands:
-            packed.append(b"*%d\r\n" % len(command))
-            for word in command:
-                text = word if isinstance(word, bytes) else str(word).encode()
-                packed.append(b"$%d\r\n%b\r\n" % (len(text), text))
-        return packed
+    def pack_command(self, *words: Any) -> list[bytes]:
+        """Return a command as bytes, where there is no hiredis to do it."""
+        texts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        packed = [b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]
+        return [b"*%d\r\n" % len(texts), *packed]
 
     def _require(self) -> Socket:
         if self._socket is None:

@@ -129,16 +129,28 @@ class Replica:
         locker: Its way to the store.
         tasks: Its jobs.
         until: Seconds after the beginning after which nothing comes due.
+        spread: As `Scheduler` takes it.
         note: Writes into the history, in its name.
     """
 
     def __init__(
-        self, host: Host, locker: NotingLocker, tasks: tuple[Task, ...], until: float, note: Note
+        self,
+        host: Host,
+        locker: NotingLocker,
+        tasks: tuple[Task, ...],
+        *,
+        until: float,
+        spread: float,
+        note: Note,
     ) -> None:
         self.host = host
         self._note = note
         self._scheduler = Scheduler(
-            clock=host, locker=locker, instance=host.name, listeners=[(Outcome, self._hear)]
+            clock=host,
+            locker=locker,
+            instance=host.name,
+            spread=spread,
+            listeners=[(Outcome, self._hear)],
         )
         for task in tasks:
             self._scheduler.add(

@@ -89,6 +89,7 @@ def play(seed: int, setting: Setting = USUAL) -> Result:
         ),
         locker=setting.locker,
         on_amnesia="run" if setting.trusting else None,
+        spread=chance.choice([0.0, 0.0, 0.3]),
     )
     logger, level = logging.getLogger("aiosched"), logging.getLogger("aiosched").level
     logger.setLevel(logging.CRITICAL + 1)
@@ -126,13 +127,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "all": {"coalesce": "all", "misfire_grace": 20},
     "least of all": {"coalesce": "all", "delivery": "at_least_once", "misfire_grace": 30},
     "overlapping": {"exclusive": False, "max_instances": None, "coalesce": "all"},
+    "caught up": {"catch_up": "all", "catch_up_window": 20, "misfire_grace": 20},
+    "jittered": {"jitter": 0.4},
 }
 
 
 def _tasks(chance: Random) -> tuple[Task, ...]:
     tasks = []
     for kind, options in OPTIONS.items():
-        if kind != "once" and chance.random() < 0.35:
+        if kind != "once" and chance.random() < 0.45:
             continue
         length = chance.choice(list(LENGTHS))
         every = chance.choice([4, 5, 7] if length == "long" else [1, 2, 3])
@@ -149,7 +152,7 @@ def _job(task: Task) -> Job:
         range(begin, WALL_START + round(UNTIL * SECOND) + 1, task.every),
         delivery=options.get("delivery", "at_most_once"),
         exclusive=options.get("exclusive", True),
-        exact=options.get("coalesce") == "all",
+        exact="all" in {options.get("coalesce"), options.get("catch_up")},
         grace=options.get("misfire_grace"),
     )
 
