@@ -39,6 +39,7 @@ class Setting:
         faults: How many; None: as the seed says.
         kinds: Of the faults.
         weather: Bad weather; None: as the seed says.
+        tasks: The jobs; None: as the seed says.
     """
 
     store: type[SimStore] = SimStore
@@ -48,6 +49,7 @@ class Setting:
     faults: int | None = None
     kinds: tuple[str, ...] = FAULTS
     weather: Weather | None = None
+    tasks: tuple[Task, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ USUAL = Setting()
 def play(seed: int, setting: Setting = USUAL) -> Result:
     """Carry out the scenario of *seed*."""
     chance = Random(f"{seed}/scenario")
-    tasks = _tasks(chance)
+    tasks = setting.tasks or _tasks(chance)
     forgets = chance.random() < 0.3
     if setting.forgets is not None:
         forgets = setting.forgets

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from aiosched.durations import SECOND
 from tests.fleet.cluster import broken
 from tests.fleet.cluster.network import Weather
-from tests.fleet.cluster.scenario import USUAL, Setting, play
+from tests.fleet.cluster.replica import NotingLocker, Task
+from tests.fleet.cluster.scenario import Setting, play
+from tests.fleet.cluster.store import SimStore
 
-FEW = 60
+FEW = 30
 SLOW = Weather(slow=(0.6, 1.9))
+# Runs that are longer than a lease, one after the other, with all the others waiting for each.
+WANTED = tuple(
+    Task(f"wanted {number}", 5 * SECOND, {"delivery": "at_least_once"}, (4.0, 4.5, 4.9))
+    for number in range(6)
+)
 BROKEN = {
-    "no owner check at unlock": (Setting(store=broken.NoOwnerCheck), "overlap"),
+    "no owner check at unlock": (
+        Setting(store=broken.NoOwnerCheck, kinds=("pause",), faults=25, tasks=WANTED),
+        "overlap",
+    ),
     "no memory of claims": (Setting(store=broken.NoClaimMemory), "double"),
-    "an expired lease is honoured": (Setting(locker=broken.FaithfulLocker), "overlap"),
+    "an expired lease is honoured": (
+        Setting(locker=broken.FaithfulLocker, kinds=("cut", "suspend"), faults=25, tasks=WANTED),
+        "overlap",
+    ),
     "a late renewal counts from its answer": (
-        Setting(locker=broken.LateLocker, kinds=("weather",), faults=60, weather=SLOW),
+        Setting(
+            locker=broken.LateLocker,
+            kinds=("weather",),
+            faults=60,
+            weather=SLOW,
+            tasks=WANTED,
+        ),
         "overlap",
     ),
     "no quarantine after a loss of memory": (
@@ -31,17 +53,11 @@ def test_it_finds(what):
     assert any(play(seed, setting).report.count(kind) for seed in range(FEW))
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        pytest.param(
-            Setting(kinds=("weather",), faults=60, weather=SLOW, locker=broken.PatientLocker),
-            id="slow answers and much patience",
-        ),
-        pytest.param(Setting(forgets=True, kinds=("store",), faults=6), id="quarantine"),
-        pytest.param(USUAL, id="all there is"),
-    ],
-)
-def test_where_nothing_is_broken_it_finds_nothing(setting):
-    for seed in range(5):
-        assert [str(finding) for finding in play(seed, setting).report.findings] == []
+@pytest.mark.parametrize("what", BROKEN)
+def test_in_the_same_troubles_it_finds_nothing_where_nothing_is_broken(what):
+    setting, _ = BROKEN[what]
+    patient = setting.locker is broken.LateLocker
+    locker = broken.PatientLocker if patient else NotingLocker
+    sound = replace(setting, store=SimStore, locker=locker, trusting=False)
+    for seed in range(4):
+        assert [str(finding) for finding in play(seed, sound).report.findings] == []
