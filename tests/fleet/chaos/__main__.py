@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.fleet.chaos.broken import BROKEN
 from tests.fleet.chaos.stores import BACKENDS
 from tests.fleet.chaos.theatre import Theatre, as_json, line
 
@@ -52,6 +53,7 @@ def _options() -> Any:
     parser.add_argument("--jobs", type=int, default=1, help="how many side by side")
     keep = Path(tempfile.gettempdir()) / "aiosched-chaos-histories"
     parser.add_argument("--keep", type=Path, default=keep, help="where histories are kept")
+    parser.add_argument("--broken", default="", choices=BROKEN, help="break the lockers, and see")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -66,7 +68,7 @@ def _play(options: Any, seeds: list[int]) -> Iterator[str]:
     for backend, its in _shared_out(options.backend, seeds).items():
         if not its:
             continue
-        with Theatre(backend, options.keep) as theatre:
+        with Theatre(backend, options.keep, options.broken) as theatre:
             for seed in its:
                 yield json.dumps({"backend": backend, **json.loads(as_json(theatre.play(seed)))})
 

@@ -31,12 +31,15 @@ class Drill:
         troubles: What went wrong besides what the history says.
     """
 
-    def __init__(self, plan: Plan, backend: Backend, zygote: Zygote, history: Path) -> None:
+    def __init__(
+        self, plan: Plan, backend: Backend, zygote: Zygote, history: Path, broken: str = ""
+    ) -> None:
         self.history = history
         self.troubles: list[str] = []
         self._plan = plan
         self._backend = backend
         self._zygote = zygote
+        self._broken = broken
         self._writer = Writer(history)
         now = time.time_ns() // 1000
         self._epoch = round(now - boot_time() * 1e6)
@@ -90,6 +93,7 @@ class Drill:
             self._first,
             self._first + round(LASTS * 1e6),
             nap=max(naps, default=0.0),
+            broken=self._broken,
         )
         worker.pid = self._zygote.fork(orders)
 

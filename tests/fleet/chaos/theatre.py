@@ -56,11 +56,13 @@ class Theatre:
     Args:
         backend: See `stores.BACKENDS`.
         keep: Histories with findings go there.
+        broken: What is wrong with the workers' lockers; empty: nothing.
     """
 
-    def __init__(self, backend: str, keep: Path) -> None:
+    def __init__(self, backend: str, keep: Path, broken: str = "") -> None:
         self._name = backend
         self._keep = keep
+        self._broken = broken
 
     def __enter__(self) -> Self:
         self._home = Path(tempfile.mkdtemp(prefix="aiosched-chaos-"))
@@ -70,6 +72,7 @@ class Theatre:
             server.start()
         self._errors = self._home / "stderr"
         self._zygote = Zygote(self._errors)
+        self._zygote.living()  # its answer says that it is ready to fork
         return self
 
     def __exit__(
@@ -107,7 +110,7 @@ class Theatre:
         return result
 
     async def _drill(self, plan: Plan, history: Path) -> tuple[Rules, list[str]]:
-        drill = Drill(plan, self._backend, self._zygote, history)
+        drill = Drill(plan, self._backend, self._zygote, history, self._broken)
         await drill.run()
         return drill.rules(), drill.troubles
 

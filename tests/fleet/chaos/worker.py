@@ -30,6 +30,7 @@ from aiosched.lockers._renewal import LeasedLock, boot_time
 from aiosched.model import Claim
 from aiosched.moments import from_us
 from aiosched.protocols import ClaimingLocker
+from tests.fleet.chaos.broken import BROKEN
 from tests.fleet.chaos.plan import JobPlan
 from tests.fleet.history import Writer
 
@@ -59,6 +60,7 @@ class Orders:
         history: The file that it appends to.
         first, last: The span of the occurrences, in µs.
         nap: Seconds for which SIGUSR1 makes it block its loop.
+        broken: What is wrong with its locker; empty: nothing.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Orders:
     first: int
     last: int
     nap: float
+    broken: str = ""
 
 
 class Noting:
@@ -128,7 +131,7 @@ def _new_class(base: Any, note: Note) -> type[HeldLock]:
 
     body: dict[str, Any] = {"__slots__": (), "unlock": unlock}
     if issubclass(base, LeasedLock):
-        slot: Any = LeasedLock.__dict__["deadline"]
+        slot: Any = base.deadline
 
         def move(self: Any, until: float) -> None:
             slot.__set__(self, until)
@@ -155,8 +158,11 @@ async def _serve(orders: Orders) -> None:
     loop.add_signal_handler(signal.SIGTERM, leave.set)
     loop.add_signal_handler(signal.SIGUSR1, time.sleep, orders.nap)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    locker: Any = locker_from_url(orders.url)
+    if orders.broken:
+        locker = BROKEN[orders.broken](locker)
     scheduler = Scheduler(
-        locker=Noting(locker_from_url(orders.url), note),
+        locker=Noting(locker, note),
         clock=SystemClock(skew=orders.skew),
         spread=orders.spread,
         shutdown_timeout=3.0,
