@@ -129,8 +129,8 @@ local function grant(key, set, s, ask, due, number, forgets, fence)
   if newest then
     call('ZREMRANGEBYSCORE', set, '-inf', newest)
   end
-  if due and s.floor ~= NONE and due > s.floor and number == 1 then
-    call('ZADD', set, due, due)
+  -- One that was delivered before is a member, but where most of several stores have settled it.
+  if due and s.floor ~= NONE and due > s.floor and call('ZADD', set, due, due) == 1 then
     added = due
   end
   s.previous = ask.before and pack('>d', added or NONE) .. ask.before or ''
