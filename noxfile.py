@@ -63,6 +63,13 @@ def laws(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Drill fleets of processes: `-- --seeds 200 --backend redis|redlock|postgres|file`."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.fleet.chaos", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("ruff==0.17.*")

@@ -21,6 +21,8 @@ from tests.servers.proxy import Proxy
 
 _LEAD = 1.0  # seconds that workers have to come up before the first occurrence
 _PATIENCE = 15.0
+_TICK = 0.03
+_STALL = 0.1  # seconds without a turn that are told
 
 
 class Drill:
@@ -61,6 +63,8 @@ class Drill:
                         worker.proxies.append(proxy)
                 for worker in self._workers:
                     self._start(worker)
+                watch = asyncio.create_task(self._tell_of_stalls())
+                stack.callback(watch.cancel)
                 async with asyncio.TaskGroup() as faults:
                     for fault in self._plan.faults:
                         faults.create_task(self._inflict(fault))
@@ -77,12 +81,24 @@ class Drill:
     def _note(self, event: str, worker: str = "", **about: object) -> None:
         self._writer.write(boot_time(), worker, event, **about)
 
+    async def _tell_of_stalls(self) -> None:
+        """While this loop has no turn, nobody's network has one."""
+        last = boot_time()
+        while True:
+            await asyncio.sleep(_TICK)
+            now = boot_time()
+            if now - last > _STALL:
+                for worker in self._workers:
+                    self._note("stalled", worker.name, seconds=now - last)
+            last = now
+
     # ── workers ───────────────────────────────────────────────────────────────────────────────
 
     def _start(self, worker: _Worker) -> None:
         worker.incarnation += 1
         plan, number = self._plan, worker.number
         naps = [f.seconds for f in plan.faults if (f.what, f.number) == ("nap", number)]
+        worker.nap = max(naps, default=0.0)
         orders = Orders(
             worker.name,
             self._backend.url([proxy.port for proxy in worker.proxies]),
@@ -92,7 +108,7 @@ class Drill:
             plan.jobs,
             self._first,
             self._first + round(LASTS * 1e6),
-            nap=max(naps, default=0.0),
+            nap=worker.nap,
             broken=self._broken,
         )
         worker.pid = self._zygote.fork(orders)
@@ -153,8 +169,10 @@ class Drill:
         self._start(worker)
 
     async def _nap(self, worker: _Worker, seconds: float) -> None:
+        self._note("stopped", worker.name, mode="nap")
         _send(worker.pid, signal.SIGUSR1)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(max(seconds, worker.nap))
+        self._note("continued", worker.name)
 
     async def _disturb_network(self, worker: _Worker, fault: Fault) -> None:
         self._note("network", worker.name, mode=fault.what)
@@ -174,12 +192,12 @@ class Drill:
         server, name = self._backend.servers[fault.number], f"server {fault.number}"
         if fault.what == "server_pause":
             self._note("server", server=name, mode="paused")
-            server.pause()
+            await asyncio.to_thread(server.pause)
             await asyncio.sleep(fault.seconds)
             server.resume()
         else:
             self._note("server", server=name, mode="killed")
-            server.kill()
+            await asyncio.to_thread(server.kill)
             await asyncio.sleep(fault.seconds)
             server.launch()
             await asyncio.to_thread(server.wait)
@@ -193,6 +211,7 @@ class _Worker:
         self.number = number
         self.incarnation = 0
         self.pid = 0
+        self.nap = 0.0  # seconds for which it blocks its loop when it is told to
         self.proxies: list[Proxy] = []
         self.turn = asyncio.Lock()
         self.networks_turn = asyncio.Lock()

@@ -20,6 +20,7 @@ from tests.servers.redis import RedisServer, find_valkey
 
 BACKENDS = ("file", "redis", "redlock", "postgres-advisory", "postgres-lease")
 _PATIENCE = 4 * TTL
+_PATIENT = 0.2
 
 
 class Backend(Protocol):
@@ -89,8 +90,10 @@ class Redis:
     def url(self, ports: Sequence[int]) -> str:
         options = f"ttl={TTL}&prefix={self._prefix}"
         urls = [f"redis://{HOST}:{port}" for port in ports]
-        many = f"redlock:{','.join(urls)}" if len(urls) > 1 else urls[0]
-        return f"{many}?{options}"
+        if len(urls) == 1:
+            return f"{urls[0]}?{options}"
+        # By default it waits 50 ms for each server: too short where the machine is busy, too.
+        return f"redlock:{','.join(urls)}?{options}&timeout={_PATIENT}"
 
     def leftovers(self) -> list[str]:
         return _held(self.url([server.port for server in self.servers]))

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -87,9 +88,9 @@ class Theatre:
             server.stop()
         shutil.rmtree(self._home)
 
-    def play(self, seed: int) -> Result:
-        """Play the scenario of *seed* and judge it."""
-        plan = plan_of(seed, servers=len(self._backend.servers))
+    def play(self, seed: int, change: Callable[[Plan], Plan] = lambda plan: plan) -> Result:
+        """Play the scenario of *seed*, changed by *change*, and judge it."""
+        plan = change(plan_of(seed, servers=len(self._backend.servers)))
         self._backend.begin()
         history = self._home / "history"
         history.unlink(missing_ok=True)
