@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from aiosched.errors import LockError, LockHeld, TooEarly
+from aiosched.errors import LockError, LockerUnavailable, LockHeld, TooEarly
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers._redis_script import Granted
 from aiosched.model import Claim
@@ -60,10 +60,14 @@ def count(claim: Claim, votes: Sequence[Vote], stores: int) -> Granted | Refused
     if len(yes) >= quorum:
         return _granted(yes, quorum)
     no = [vote for vote in able if vote.kind != script.GRANTED]
-    if len(no) <= stores - quorum:
+    if len(able) < quorum:
         return None
-    error = _error(claim, no, quorum - len(yes))
-    return Refused(error, bool(yes), _is_settled(no, stores, quorum))
+    if len(no) <= stores - quorum:
+        # Enough of them answer, and share themselves out among those who asked at once.
+        error = LockerUnavailable("the servers that answer are divided")
+        return Refused(error, has_grants=bool(yes), is_settled=False)
+    reason = _error(claim, no, quorum - len(yes))
+    return Refused(reason, bool(yes), _is_settled(no, stores, quorum))
 
 
 def _granted(yes: Sequence[Any], quorum: int) -> Granted:

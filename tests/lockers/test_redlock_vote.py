@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from aiosched.durations import SECOND
-from aiosched.errors import AlreadyRan, LockHeld, Superseded, TooEarly, TooLate
+from aiosched.errors import AlreadyRan, LockerUnavailable, LockHeld, Superseded, TooEarly, TooLate
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers._redis_script import Granted
 from aiosched.lockers._redlock_vote import Refused, Vote, count
@@ -51,6 +51,12 @@ def test_most_must_grant(stores):
 def test_the_highest_fence_is_told():
     assert count(CLAIM, [yes(3), yes(9), yes(4)], 3) == Granted(DUE, 9, 1)
     assert count(CLAIM, [yes(3), ran(), yes(4)], 3) == Granted(DUE, 4, 1)
+
+
+def test_rivals_between_whom_those_that_answer_are_divided_ask_again():
+    divided = count(CLAIM, [yes(), ran()], 3)
+    assert isinstance(divided.error, LockerUnavailable)
+    assert (divided.has_grants, divided.is_settled) == (True, False)
 
 
 def test_stores_that_recover_or_are_broken_have_no_vote():
