@@ -17,7 +17,7 @@ from tests.fleet.chaos.stores import BACKENDS
 from tests.fleet.chaos.theatre import Theatre
 
 ROOT = Path(__file__).parents[2]
-SEEDS = {"file": 0, "redis": 3, "redlock": 105, "postgres-advisory": 2, "postgres-lease": 1}
+SEEDS = {"file": 0, "redis": 3, "redlock": 3, "postgres-advisory": 2, "postgres-lease": 1}
 
 
 @pytest.fixture(scope="module")
