@@ -155,6 +155,7 @@ async def _serve(orders: Orders) -> None:
 
     leave = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_complain)
     loop.add_signal_handler(signal.SIGTERM, leave.set)
     loop.add_signal_handler(signal.SIGUSR1, time.sleep, orders.nap)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -183,6 +184,15 @@ async def _serve(orders: Orders) -> None:
         note("leaving")
     note("down")
     watch.cancel()
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what asyncio says, but for one future of asyncpg's own.
+
+    It is left behind, with this error, where a server goes away while it is connected to.
+    """
+    if str(context.get("exception")) != "unexpected connection_lost() call":
+        loop.default_exception_handler(context)
 
 
 def _add(scheduler: Scheduler, job: JobPlan, orders: Orders, note: Note) -> None:
