@@ -21,6 +21,8 @@ from tests.servers.redis import RedisServer, find_valkey
 BACKENDS = ("file", "redis", "redlock", "postgres-advisory", "postgres-lease")
 _PATIENCE = 4 * TTL
 _PATIENT = 0.2
+# "everysec" answers before it has written, where the disk is slow: `kill -9` then forgets answers.
+_DURABLE = ("--appendfsync", "always")
 
 
 class Backend(Protocol):
@@ -78,7 +80,7 @@ class Redis:
         for number in range(servers):
             folder = home / f"redis-{number}"
             folder.mkdir()
-            self.servers.append(RedisServer(program, folder))
+            self.servers.append(RedisServer(program, folder, *_DURABLE))
         self._prefix = ""
 
     def begin(self) -> None:
