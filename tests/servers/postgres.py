@@ -37,7 +37,7 @@ class PostgresServer(Server):
     """
 
     def __init__(self, programs: Path, home: Path, **settings: str) -> None:
-        port, user = free_port(), _unprivileged()
+        port, user = free_port(), unprivileged_user()
         self._psql = programs / "psql"
         data = home / "data"
         options = {**_SETTINGS, "unix_socket_directories": str(home), **settings}
@@ -104,7 +104,7 @@ def find_programs(copy_to: Path) -> Path:
     if wheel is None or wheel.origin is None:
         return _system_programs()
     package = Path(wheel.origin).parent
-    if _unprivileged() is None or _is_open_to_all(package):
+    if unprivileged_user() is None or _is_open_to_all(package):
         return package / "pginstall" / "bin"
     for folder in (package / "pginstall", package.with_suffix(".libs")):
         if folder.exists():
@@ -129,8 +129,8 @@ def _is_open_to_all(folder: Path) -> bool:
     return all(each.stat().st_mode & 0o005 == 0o005 for each in (folder, *folder.parents))
 
 
-def _unprivileged() -> tuple[int, int] | None:
-    """Return whom it runs as: it refuses to be root's."""
+def unprivileged_user() -> tuple[int, int] | None:
+    """Return the numbers of the user and group that it runs as where we are root, or None."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
     import pwd  # which Windows has not, and there nobody is root
