@@ -44,6 +44,13 @@ for _version in PYTHONS:
     nox.session(_tests_on, name=f"tests-{_version}", python=_version)
 
 
+@nox.session(name="tests-system")
+def tests_system(session: nox.Session) -> None:
+    """Try the lockers on Debian's PgBouncer, Redis and PostgreSQL; what is missing is fetched."""
+    session.install("-e", ".[test]")
+    _pytest(session, "pytest", "tests/system")
+
+
 @nox.session
 def laws(session: nox.Session) -> None:
     """Try the laws harder than each run of the tests does, with new examples."""
