@@ -240,7 +240,7 @@ local function read_ask(at)
   }
 end
 
-local arguments = {ask = 6, settle = 9, undo = 2, release = 4, renew = 2, look = 1, evict = 1}
+local arguments = {ask = 6, settle = 9, undo = 2, over = 3, release = 4, renew = 2, look = 1, evict = 1}
 local verbs = {}
 
 -- attempt, due, late, keep, flags
@@ -270,6 +270,20 @@ function verbs.undo(key, set, at)
   end
   save(key, set, restore(set, s))
   return 1
+end
+
+-- attempt, due: was it claimed here before this attempt, and is it open no longer?
+function verbs.over(key, set, at)
+  local s, due = load(key), tonumber(ARGV[at + 2])
+  if s.last == ARGV[at + 1] and s.previous ~= '' then
+    local _, before = unpack('>d', s.previous)
+    s = parse(string.sub(s.previous, before))
+  end
+  if s.open == due or s.watermark == NONE or due > s.watermark then
+    return 0
+  end
+  local is_member = s.floor == NONE or due <= s.floor or call('ZSCORE', set, due)
+  return is_member and 1 or 0
 end
 
 -- attempt, due, done

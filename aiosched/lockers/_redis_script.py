@@ -187,6 +187,11 @@ def undo(request: Ask) -> Operation:
     return Operation(request.key, ("undo", request.attempt), read_bool)
 
 
+def over(request: Ask, due: int) -> Operation:
+    """Ask about an occurrence. True: it was claimed before *request*, and is not open any more."""
+    return Operation(request.key, ("over", request.attempt, due), read_bool)
+
+
 def _asked(request: Ask, flags: int = 0) -> tuple[Argument, ...]:
     claim = request.claim
     flags |= EXCLUSIVE * claim.exclusive | EXACT * claim.exact | REDELIVER * claim.redeliver

@@ -95,6 +95,7 @@ class RedlockStore:
         results = [self._count(request, answers) for request in batch]
         asks = {place: each for place, each in enumerate(batch) if isinstance(each, Ask)}
         for tries_left in reversed(range(_TRIES)):
+            await self._decide(asks, results)
             unsettled = await self._conclude(asks, results)
             if not unsettled or not tries_left:
                 break
@@ -207,6 +208,21 @@ class RedlockStore:
         )
 
     # ── the second round ──────────────────────────────────────────────────────────────────────
+
+    async def _decide(self, asks: dict[int, Ask], results: list[object]) -> None:
+        """Where some would deliver an older occurrence again, ask all whether it is over.
+
+        Whoever completed it had told most, and one of those is among most of those that answer.
+        """
+        divided = {
+            place: outcome
+            for place in asks
+            if isinstance(outcome := results[place], vote.Divided) and outcome.again.due is not None
+        }
+        operations = [script.over(asks[p], each.again.due or 0) for p, each in divided.items()]
+        answers = await self._ask(operations, ())
+        for (place, each), known in zip(divided.items(), answers, strict=True):
+            results[place] = each.otherwise if True in known else each.again
 
     async def _conclude(self, asks: dict[int, Ask], results: list[object]) -> list[int]:
         """Settle what was granted, undo the rest; return the places of what is to be asked again.

@@ -52,7 +52,22 @@ class Refused(NamedTuple):
     is_settled: bool
 
 
-def count(claim: Claim, votes: Sequence[Vote], stores: int) -> Granted | Refused | None:
+class Divided(NamedTuple):
+    """Yes, but some give an older occurrence for delivery again, of which the others are silent.
+
+    Attributes:
+        again: What is granted unless one of the stores knows that it is over.
+        otherwise: What is granted then.
+    """
+
+    again: Granted
+    otherwise: Granted
+
+
+Counted = Granted | Divided | Refused | None
+
+
+def count(claim: Claim, votes: Sequence[Vote], stores: int) -> Counted:
     """Return what the *votes* of so many *stores* come to; None: too few have one."""
     quorum = stores // 2 + 1
     able = [vote for vote in votes if vote.kind not in (script.RECOVERING, script.BROKEN)]
@@ -70,13 +85,20 @@ def count(claim: Claim, votes: Sequence[Vote], stores: int) -> Granted | Refused
     return Refused(reason, bool(yes), _is_settled(no, stores, quorum))
 
 
-def _granted(yes: Sequence[Any], quorum: int) -> Granted:
+def _granted(yes: Sequence[Any], quorum: int) -> Granted | Divided:
     """Choose the occurrence, of which there may be two: a redelivery that not all know of."""
     dues = Counter(due for _, due, _, _ in yes)
     due, votes = dues.most_common(1)[0]
-    if votes < quorum:
-        # Those who know of it may be what is left of a majority, so that it has to be run again.
-        _, due = max((number, due) for _, due, _, number in yes)
+    if votes >= quorum:
+        return _grant_of(due, yes)
+    # Those who know of it may be what is left of a majority, and then it has to be run again; or
+    # they have not heard that it is over.
+    _, again = max((number, due) for _, due, _, number in yes)
+    newest = max(due for due in dues if due != again)
+    return Divided(_grant_of(again, yes), _grant_of(newest, yes))
+
+
+def _grant_of(due: int | None, yes: Sequence[Any]) -> Granted:
     number = max(number for _, granted, _, number in yes if granted == due)
     return Granted(due, max(fence for _, _, fence, _ in yes), number)
 

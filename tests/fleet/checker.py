@@ -130,7 +130,7 @@ def _overlaps(book: Book, rules: Rules, timeline: Timeline) -> Iterator[Finding]
             continue
         last, until = None, -inf
         for holding in sorted(holdings, key=lambda each: each.granted):
-            begin, end = holding.believes(timeline.lives[holding.worker].gone)
+            begin, end = holding.believes(_until(holding, rules, timeline))
             if last is not None and begin < until:
                 text = (
                     f"{last.worker} held it under {last.fence} until {until:.6f}, "
@@ -139,6 +139,19 @@ def _overlaps(book: Book, rules: Rules, timeline: Timeline) -> Iterator[Finding]
                 yield Finding("overlap", key, holding.due, text)
             if end > until:
                 last, until = holding, end
+
+
+def _until(holding: Holding, rules: Rules, timeline: Timeline) -> float:
+    """Return when *holding* ended for its holder by force.
+
+    A session ends with its connection, and with it the lock, at once. A holder that stands still
+    meanwhile hears of it with its next step: as it takes none before, it is counted until it stood
+    still.
+    """
+    life = timeline.lives[holding.worker]
+    if rules.store != "session" or holding.lost == inf:
+        return life.gone
+    return min(life.gone, timeline.stood_still_since(holding.worker, holding.lost))
 
 
 def _fences(book: Book) -> Iterator[Finding]:

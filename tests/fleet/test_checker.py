@@ -154,6 +154,14 @@ def test_a_holder_believes_in_its_lock_until(what: str) -> None:
     assert "overlap" not in kinds(judge(TWO, *history))
 
 
+@pytest.mark.parametrize(("store", "found"), [("session", []), ("lease", ["overlap"])])
+def test_a_session_may_end_while_its_holder_stands_still(store: str, found: list[str]) -> None:
+    still = [Event(15, "a", "stopped"), Event(22, "a", "continued")]
+    lost = [Event(22.1, "a", "lost", key="k", due=DUE, fence=1)]
+    history = up("a", "b"), granted("a", 10, 10.1, 1), still, lost, run("b", 20, 2, NEXT)
+    assert kinds(judge(replace(TWO, store=store), *history)) == found
+
+
 def test_a_renewal_moves_the_deadline() -> None:
     first = granted("a", 10, 10.1, 1, until=15.0)
     renewed = [Event(14, "a", "renewed", key="k", fence=1, until=25.0)]

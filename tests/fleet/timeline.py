@@ -22,6 +22,7 @@ class Life:
         killed: Whether it was killed; it may have been so before it was ready.
         troubles: When it was stopped, cut off, or without a turn of its loop.
         cut_off: Those of the network alone.
+        still: Those in which it did nothing at all.
     """
 
     up: float = inf
@@ -30,6 +31,7 @@ class Life:
     killed: bool = False
     troubles: list[Span] = field(default_factory=list)
     cut_off: list[Span] = field(default_factory=list)
+    still: list[Span] = field(default_factory=list)
 
     def is_well(self, span: Span, recovery: float) -> bool:
         """Tell whether it served undisturbed during all of *span*."""
@@ -69,6 +71,12 @@ class Timeline:
         life, recovery = self.lives[worker], self._rules.recovery
         ends = min(life.gone, life.leaving) < span[1]
         return not ends and not _meets([*life.troubles, *self._outages], span, recovery)
+
+    def stood_still_since(self, worker: str, at: float) -> float:
+        """Return since when *worker* had had no turn shortly before *at*; inf: it had."""
+        slack = self._rules.slack
+        still = self.lives[worker].still
+        return min((begin for begin, end in still if begin <= at <= end + slack), default=inf)
 
     def is_calm(self, span: Span) -> bool:
         """Tell whether nobody at all had any trouble, came or went in *span*."""
@@ -146,8 +154,7 @@ class Timeline:
     def _note(self, worker: str, what: str, span: Span) -> None:
         life = self.lives[worker]
         life.troubles.append(span)
-        if what == "network":
-            life.cut_off.append(span)
+        (life.cut_off if what == "network" else life.still).append(span)
 
 
 def _meets(spans: Iterable[Span], span: Span, recovery: float) -> bool:

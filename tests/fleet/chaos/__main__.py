@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,16 @@ def _shared_out(backend: str, seeds: list[int]) -> dict[str, list[int]]:
 def _parts(options: Any, seeds: list[int]) -> Iterator[str]:
     """Yield what several processes say, each of which plays a part of the seeds."""
     command = [sys.executable, "-m", __package__ or "", *sys.argv[1:]]
-    with tempfile.TemporaryFile("w+") as said:
-        parts = [
-            subprocess.Popen([*command, "--part", f"{number}/{options.jobs}"], stdout=said)
-            for number in range(options.jobs)
-        ]
-        for part in parts:
-            part.wait()
-        said.seek(0)
-        yield from said.read().splitlines()
+    with ExitStack() as stack:
+        parts = []
+        for number in range(options.jobs):
+            said = stack.enter_context(tempfile.TemporaryFile("w+"))
+            part = [*command, "--part", f"{number}/{options.jobs}"]
+            parts.append((subprocess.Popen(part, stdout=said), said))
+        for process, said in parts:
+            process.wait()
+            said.seek(0)
+            yield from said.read().splitlines()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.fleet.chaos.worker import Orders
 from tests.fleet.chaos.zygote import Zygote
 from tests.fleet.history import Writer
 from tests.fleet.rules import Job, Rules
+from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
 
 _LEAD = 1.0  # seconds that workers have to come up before the first occurrence
@@ -59,8 +60,9 @@ class Drill:
             async with AsyncExitStack() as stack:
                 for worker in self._workers:
                     for server in self._backend.servers:
-                        proxy = await stack.enter_async_context(Proxy(server.port))
-                        worker.proxies.append(proxy)
+                        proxy = Proxy(server.port)
+                        proxy.port = free_port()  # outgoing connections must not take it meanwhile
+                        worker.proxies.append(await stack.enter_async_context(proxy))
                 for worker in self._workers:
                     self._start(worker)
                 watch = asyncio.create_task(self._tell_of_stalls())
