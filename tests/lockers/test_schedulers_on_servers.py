@@ -1,0 +1,138 @@
+"""Real schedulers on each shared store: what was missed, what a dead replica left, what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+
+import pytest
+
+from aiosched import Once, Outcome, Run, Scheduler
+from aiosched.lockers.file import FileLocker
+from aiosched.lockers.postgres import PostgresLocker
+from aiosched.lockers.redis import RedisLocker
+from aiosched.lockers.redlock import RedlockLocker
+from aiosched.model import Claim
+from tests.lockers.support import ago, drop, opened
+
+TTL = 0.6
+HOUR = 3600
+LEASED = ["redis", "redlock", "advisory", "lease"]
+
+
+def maker(kind, request):
+    """Return what makes a locker on one of the servers."""
+    if kind in ("advisory", "lease"):
+        server = request.getfixturevalue("postgres_server")
+        dsn = server.dsn(request.getfixturevalue("postgres_database"))
+        return lambda: PostgresLocker(dsn, ttl=TTL, mode=kind, timeout=2)
+    if kind == "redis":
+        url = request.getfixturevalue("redis_server").url
+        return lambda: RedisLocker(url, ttl=TTL, timeout=2)
+    urls = [server.url for server in request.getfixturevalue("five_redis_servers")[:3]]
+    return lambda: RedlockLocker(urls, ttl=TTL, timeout=2)
+
+
+@pytest.fixture(params=LEASED)
+def leased(request):
+    return maker(request.param, request)
+
+
+@pytest.fixture(params=["file", *LEASED])
+def make(request, tmp_path):
+    if request.param == "file":
+        return lambda: FileLocker(tmp_path / "locks")
+    return maker(request.param, request)
+
+
+class Fleet:
+    """Replicas of one job that was due each hour, last an hour ago."""
+
+    def __init__(self, key):
+        self.key = key
+        self.dues = [ago(hours * HOUR) for hours in (4, 3, 2, 1)]
+        self.ran = []
+
+    async def run(self, make, expected, **options):
+        async def job(run: Run) -> None:
+            self.ran.append((self.dues.index(run.due_at), run.delivery_attempt))
+
+        async with AsyncExitStack() as stack:
+            outcomes = []
+            for _ in range(3):
+                scheduler = Scheduler(locker=make())
+                scheduler.on(Outcome, outcomes.append)
+                scheduler.add(job, Once(*self.dues), name=self.key, **options)
+                await stack.enter_async_context(scheduler)
+            async with asyncio.timeout(20):
+                while sum(each.status == "succeeded" for each in outcomes) < len(expected):
+                    await asyncio.sleep(0.02)
+        assert self.ran == expected
+
+
+@pytest.fixture
+def fleet(request):
+    return Fleet(f"fleet.{request.node.name}.{secrets.token_hex(8)}")
+
+
+@pytest.mark.parametrize(
+    ("options", "missed"),
+    [
+        ({"catch_up": "latest"}, [3]),
+        ({"catch_up": "all"}, [1, 2, 3]),
+        ({"catch_up": "all", "catch_up_window": "2h 30m"}, [2, 3]),
+    ],
+)
+async def test_what_came_due_while_the_whole_fleet_was_down_is_made_up_for_once(
+    make, fleet, options, missed
+):
+    async with opened(make()) as before:
+        await (await before.claim(Claim(fleet.key, fleet.dues[0]))).unlock()
+    await fleet.run(make, [(number, 1) for number in missed], **options)
+
+
+async def test_what_a_dead_replica_left_is_run_again_before_what_came_later(leased, fleet):
+    holder = leased()
+    await holder.claim(Claim(fleet.key, fleet.dues[0], redeliver=True))
+    await drop(holder)
+    expected = [(0, 2), (1, 1), (2, 1), (3, 1)]
+    await fleet.run(leased, expected, delivery="at_least_once", catch_up="all")
+
+
+async def test_a_manual_run_is_refused_while_another_replica_runs(make, fleet):
+    began, end = asyncio.Event(), asyncio.Event()
+
+    async def job() -> None:
+        began.set()
+        await end.wait()
+
+    async with Scheduler(locker=make()) as ours, Scheduler(locker=make()) as theirs:
+        jobs = [each.add(job, Once(ago(-HOUR)), name=fleet.key) for each in (ours, theirs)]
+        first = asyncio.ensure_future(jobs[0].run_now())
+        await began.wait()
+        refused = await jobs[1].run_now()
+        assert (refused.status, refused.refusal.reason) == ("refused", "held")
+        end.set()
+        assert (await first).status == "succeeded"
+        assert (await jobs[1].run_now()).status == "succeeded"
+
+
+async def test_a_run_of_five_leases_keeps_its_lock_and_leaves_nothing(leased, fleet):
+    tasks = asyncio.all_tasks()
+    locker, lost = leased(), []
+
+    async def job(run: Run) -> None:
+        await asyncio.sleep(5 * TTL)
+        run.lock.check()
+        lost.append(run.lock.lost.is_set())
+
+    async with opened(locker):
+        idle = {task.get_name() for task in asyncio.all_tasks() - tasks}
+        async with Scheduler(locker=locker) as scheduler:
+            outcome = await scheduler.add(job, Once(ago(-HOUR)), name=fleet.key).run_now()
+        assert outcome.status == "succeeded"
+        assert lost == [False]
+        assert {task.get_name() for task in asyncio.all_tasks() - tasks} <= idle
+        assert {each.key: each.held for each in await locker.records()}[fleet.key] is False
+    assert asyncio.all_tasks() == tasks
