@@ -112,12 +112,8 @@ class Losses:
                 return not job.repeats and any(
                     self._is_unsure(a) and a.at < passed.at for a in asks
                 )
-            case "unavailable":  # it had waited for the key, and then met with something
-                span = passed.asked, passed.at
-                waited = self._rules.moment(due), passed.asked
-                return not self._timeline.is_quiet(passed.worker, span) and (
-                    job.exclusive and self._was_busy(job, due, waited)
-                )
+            case "unavailable":
+                return self._was_divided(job, due, passed) or self._was_unlucky(job, due, passed)
             case "superseded":
                 return not job.exact and self._was_overtaken(job, due, passed)
             case "job_limit":
@@ -128,6 +124,36 @@ class Losses:
         """Tell whether somebody may have held the key in *span*."""
         return any(begin <= span[1] and end >= span[0] for begin, end in self._may_hold(job, due))
 
+    def _was_unlucky(self, job: Job, due: int, passed: Pass) -> bool:
+        """Tell whether the replica had waited for the key, and then met with something."""
+        waited = self._rules.moment(due), passed.asked
+        is_quiet = self._timeline.is_quiet(passed.worker, (passed.asked, passed.at))
+        return not is_quiet and job.exclusive and self._was_busy(job, due, waited)
+
+    def _was_divided(self, job: Job, due: int, passed: Pass) -> bool:
+        """Tell whether somebody who fell silent may have left his vote with some of the servers.
+
+        While one of several servers is down or slow, the rest are then no majority for anybody
+        else, until that vote ends like a lease; which is no refusal by a holder, but no yes either.
+        """
+        moment = self._rules.moment(due)
+        rivals = [
+            ask
+            for ask in self._asks_of_key[job.key]
+            if ask.worker != passed.worker and (job.exclusive or ask.due == due)
+        ]
+        return self._rules.servers > 1 and any(
+            self._is_unsure(ask)
+            and ask.at <= passed.at
+            and self._may_be_left_until(ask) >= moment
+            and not self._timeline.is_quiet(ask.worker, (ask.at, min(ask.answered, passed.at)))
+            for ask in rivals
+        )
+
+    def _may_be_left_until(self, ask: Ask) -> float:
+        heard = min(ask.answered, self._timeline.lives[ask.worker].gone)
+        return self._timeline.may_hold_until(ask.worker, max(heard, ask.at))
+
     def _is_unsure(self, ask: Ask) -> bool:
         """Tell whether the store may have said yes, and the asker never heard it, or too late."""
         return ask.is_open or ask.answered - ask.at >= _MOST_OF * self._rules.ttl
@@ -137,9 +163,7 @@ class Losses:
             yield holding.asked, self._may_be_free_at(holding)
         for ask in self._asks_of_key[job.key]:
             if self._is_unsure(ask):
-                gone = self._timeline.lives[ask.worker].gone
-                heard = min(ask.answered, gone)
-                yield ask.at, self._timeline.may_hold_until(ask.worker, max(heard, ask.at))
+                yield ask.at, self._may_be_left_until(ask)
 
     def _may_be_free_at(self, holding: Holding) -> float:
         if holding.confirmed:

@@ -272,6 +272,13 @@ def test_a_lock_that_is_lost_for_no_reason_loses_its_occurrence() -> None:
     assert kinds(judge(ONCE, up("a"), *history)) == ["lost"]
 
 
+@pytest.mark.parametrize(("servers", "found"), [(3, []), (1, ["lost"])])
+def test_a_vote_of_who_was_cut_off_divides_several_servers(servers: int, found: list[str]) -> None:
+    cut = [Event(9.98, "a", "network", mode="deaf"), Event(10.8, "a", "network", mode="fine")]
+    asks = refused("a", 10, 10.4, "unavailable") + refused("b", 10.1, 10.5, "unavailable")
+    assert kinds(judge(replace(ONCE, servers=servers), up("a", "b"), cut, asks)) == found
+
+
 def test_an_occurrence_that_was_overtaken_in_peace_is_lost() -> None:
     history = up("a", "b"), run("a", 20, 1, NEXT), refused("b", 20.8, 20.9, "superseded")
     calm = [
