@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiosched._engine import shortcut
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
+from aiosched._engine.eager import Start, starter
 from aiosched._engine.outcome import SUCCEEDED, TRIGGER, outcome_of, remember
 from aiosched._engine.postponed import Postponements
 from aiosched._engine.record import JobRecord
@@ -85,6 +86,9 @@ class Dispatcher:
         self._seq = 0
         self._continuing = False
         self._unentered: deque[Run] = deque()
+        self.at_once = False
+        self._start: Start | None = None
+        self._fire: shortcut.Fire | None = None
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
 
@@ -93,6 +97,8 @@ class Dispatcher:
         self._loop = loop
         self._context = context
         self._continuing = False
+        self._start = start = starter(loop)
+        self._fire = None if start is None else shortcut.way(self, loop, start, context)
         self._unentered.clear()
         for run, task in tuple(self.tasks.items()):
             if task.get_loop() is not loop:
@@ -101,22 +107,39 @@ class Dispatcher:
     # -- due ------------------------------------------------------------------------------------
 
     def fire_due(self) -> None:
-        """Fire what is due, for about a millisecond; the rest in the loop's next turn."""
+        """Fire what is due, for about a millisecond; the rest in the loop's next turn.
+
+        Runs begin at once. So whatever a run does, it does in the middle of this.
+        """
+        planner = self.planner
+        planner.held = True
+        self.at_once = self._start is not None and asyncio.current_task(self._loop) is None
+        try:
+            finished = self._fire_slice()
+        except BaseException:
+            self._continue()  # an exit that a run asked for: the others are not to blame
+            raise
+        finally:
+            self.at_once = planner.held = False
+        return planner.arm() if finished else self._continue()
+
+    def _fire_slice(self) -> bool:
+        """Fire for about a millisecond. Was that all?"""
         planner = self.planner
         monotonic = self.time.monotonic
         until = planner.mono + _SLICE
-        clear = shortcut.is_clear(self)
+        fire = self._fire if self.at_once else None
         count = 0
         for wheel, now in ((planner.instants, planner.wall), (planner.ladder, planner.mono)):
             for job in wheel.due(now):
-                if not (clear and job._spec.is_usual and shortcut.fire(self, job, now)):
+                if not planner.active:
+                    return True  # a run has paused the scheduler, or its machinery has failed
+                if fire is None or not job._spec.is_usual or not fire(job, now):
                     self._occur(job, now)
                 count += 1
                 if not count & 7 and monotonic() >= until:
-                    return self._continue()
-        if self._ranked:
-            self._launch_ranked(until)
-        return planner.arm()
+                    return False
+        return not self._ranked or self._launch_ranked(until)
 
     def fire(
         self,
@@ -273,23 +296,32 @@ class Dispatcher:
         self._seq += 1
         heapq.heappush(self._ranked, (-run.job._spec.priority, self._seq, run))
 
-    def _launch_ranked(self, until: int) -> None:
+    def _launch_ranked(self, until: int) -> bool:
         while self._ranked:
             self.launch(heapq.heappop(self._ranked)[2])
             if self.time.monotonic() >= until:
-                return self._continue()
-        return None
+                return False
+        return True
 
     # -- run ------------------------------------------------------------------------------------
 
     def begin(self, run: Run) -> None:
-        """Give *run*, which was let in, a task."""
+        """Give *run*, which was let in, a task: at once if it is fired just now and has no gates.
+
+        What a run in turn lets in begins in the next turn, or they would nest without an end.
+        """
         job: JobRecord = run.job
         runner = self.runner
         work = runner.conduct(run) if job._gates is None else runner.perform(run)
         context = job._spec.context
         if context is None:
             context = self._context
+        start = self._start
+        if self.at_once and start is not None and job._gates is None:
+            self.at_once = False
+            start(work, job.name, context.copy())
+            self.at_once = True
+            return
         task: Task[None] = Task(work, loop=self._loop, name=job.name, context=context.copy())
         run._task = self.tasks[run] = task
         self._unentered.append(run)
@@ -352,8 +384,6 @@ class Dispatcher:
         """
         try:
             job: JobRecord = run.job
-            if job._spec.is_usual and run._status is SUCCEEDED and shortcut.settle(self, run, job):
-                return
             if self.tasks.pop(run, None) is None:
                 return  # its loop was closed, and it has been told
             task, run._task = run._task, None

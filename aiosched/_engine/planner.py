@@ -46,6 +46,7 @@ class Planner:
         self.ladder: Ladder[JobRecord] = Ladder()
         self.store_offsets: dict[int, int] = {}
         self.active = False
+        self.held = False  # whoever fires sets the timer when all is fired
         self._known = False
         self._time = time
         self._bus = bus
@@ -190,7 +191,7 @@ class Planner:
 
     def arm(self) -> None:
         """Set the timer to the earliest moment, unless it is set to an earlier one."""
-        if not self.active or self._loop is None:
+        if not self.active or self.held or self._loop is None:
             return None
         wake_at = self._earliest()
         if wake_at is None:

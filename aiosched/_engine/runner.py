@@ -24,6 +24,7 @@ class Host(Protocol):
 
     time: Timepiece
     bus: Bus
+    tasks: dict[Run, asyncio.Task[None]]
 
     def started(self, run: Run) -> Refusal | None:
         """Count and publish the start, unless the job has had all its runs."""
@@ -59,6 +60,8 @@ class Runner:
         run._entered = True
         set_current(run)
         job = run.job
+        if run._task is None and (task := asyncio.current_task()) is not None:
+            run._task = self._host.tasks[run] = task  # it was begun at once
         try:
             if job._spec.max_runs is None and not self._bus.wants_started:
                 job._started += 1
@@ -68,16 +71,13 @@ class Runner:
             try:
                 run._value = await job._call(run)
             except BaseException as error:
-                goes_on = self._end_by(run, error)
-                if run._holds is not None:
-                    await self._keep_slots(run)
-                if goes_on:
+                if await self.end(run, error):
                     raise
             else:
                 run._status = SUCCEEDED
                 run._ended = self._time.monotonic()
                 if run._holds is not None:
-                    await self._keep_slots(run)
+                    await self.keep_slots(run)
         finally:
             if not gated:  # the job's gates may have changed meanwhile
                 self._settle(run)
@@ -162,7 +162,14 @@ class Runner:
         run._refusal = refusal
         run._error = refusal.error
 
-    async def _keep_slots(self, run: Run) -> None:
+    async def end(self, run: Run, error: BaseException) -> bool:
+        """End *run* by *error*. Does that go on upwards: a cancellation, an exit?"""
+        goes_on = self._end_by(run, error)
+        if run._holds is not None:
+            await self.keep_slots(run)
+        return goes_on
+
+    async def keep_slots(self, run: Run) -> None:
         """Give the outcome now, but stay within the gates until the run's threads have ended."""
         self._host.tell(run)
         await held_work(run)
