@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 from aiosched.electors._candidacy import Candidacy
 from aiosched.protocols import ClaimingLocker, Clock, ClockedLocker
 
-log = logging.getLogger("aiosched.electors")
+_log = logging.getLogger("aiosched.electors")
 
 OnLeadershipLost = Literal["finish", "cancel"]
 
@@ -165,8 +165,8 @@ class LeaseElector:
     def _tell(self, listener: Callable[[bool, int], object], *, is_leader: bool, term: int) -> None:
         try:
             listener(is_leader, term)
-        except Exception:
-            log.exception("an observer of the elector of %r raised", self.key)
+        except Exception:  # noqa: BLE001 - a border: what users gave us
+            _log.exception("an observer of the elector of %r raised", self.key)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.key!r}, term={self.term}>"
