@@ -155,8 +155,16 @@ class Losses:
         return self._timeline.may_hold_until(ask.worker, max(heard, ask.at))
 
     def _is_unsure(self, ask: Ask) -> bool:
-        """Tell whether the store may have said yes, and the asker never heard it, or too late."""
-        return ask.is_open or ask.answered - ask.at >= _MOST_OF * self._rules.ttl
+        """Tell whether the store may have said yes, and the asker never heard it, or too late.
+
+        Who stood still while asking may have let go of it, and asked again when it was taken.
+        """
+        if ask.is_open or ask.answered - ask.at >= _MOST_OF * self._rules.ttl:
+            return True
+        still = self._timeline.lives[ask.worker].still
+        return ask.answer != "granted" and any(
+            begin <= ask.answered and end >= ask.at for begin, end in still
+        )
 
     def _may_hold(self, job: Job, due: int) -> Iterator[tuple[float, float]]:
         for holding in self._of_key[job.key]:
