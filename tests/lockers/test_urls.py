@@ -76,5 +76,6 @@ def test_the_package_says_what_it_does_not_have():
 
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = aiosched.lockers.Nonsense
-    assert set(aiosched.lockers._HOMES) == set(aiosched.lockers.__all__)
+    named = set(aiosched.lockers.__all__)
+    assert named == {*aiosched.lockers._HOMES, "LockRecord"}
     assert aiosched.lockers.MemoryLocker is MemoryLocker
