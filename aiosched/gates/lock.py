@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -154,13 +155,20 @@ class LockGate:
 
     def _held(self, run: Run, claim: Claim, error: LockHeld) -> Refusal:
         left = 0.0
-        if claim.redeliver and error.same_occurrence:
+        longest = inf
+        if run.cause is Cause.CATCH_UP:
+            # Another replica makes up for an older one: whoever went on would overtake it, and
+            # refuse what lies between to everybody.
+            left = self._policy.vigil(run)
+            longest = _ASK_AGAIN
+        elif claim.redeliver and error.same_occurrence:
             left = self._policy.vigil(run)
         elif claim.redeliver and error.behind_redelivery:
             left = self._policy.patience(run)
         if left <= 0:
             return Refusal("lock", "held", error)
-        wait = _ASK_AGAIN if error.remaining is None else max(_AT_LEAST, error.remaining)
+        remaining = _ASK_AGAIN if error.remaining is None else error.remaining
+        wait = min(max(_AT_LEAST, remaining), longest)
         return Postponed("lock", "held", error, wait=wait)
 
     def _unavailable(self, run: Run, error: LockerUnavailable) -> Refusal:

@@ -321,3 +321,18 @@ async def test_a_locker_that_remembers_nothing_makes_up_for_nothing(virtual_time
     async with scheduler:
         await asyncio.sleep(1)
     assert lines == [(1, "trigger")]
+
+
+async def test_what_is_made_up_for_waits_for_a_key_that_another_replica_holds(
+    virtual_time, locker, job, lines
+):
+    await (await locker.claim(Claim("hourly", at(-3)))).unlock()
+    elsewhere = await locker.lock("hourly")
+    scheduler = Scheduler(clock=virtual_time, locker=locker)
+    scheduler.add(job, HOURLY, name="hourly", catch_up="all")
+    async with scheduler:
+        await asyncio.sleep(5)
+        assert lines == []
+        await elsewhere.unlock()
+        await asyncio.sleep(2)
+    assert lines == [(hours, "catch_up") for hours in (-2, -1, 0)]
