@@ -17,6 +17,8 @@ from tests.effort import examples
 from tests.triggers import oracle
 from tests.triggers.oracle import SECOND, CronLine, Field, Tick
 
+pytestmark = pytest.mark.unmeasured
+
 ZONES = [
     "America/New_York",
     "America/St_Johns",

@@ -24,6 +24,8 @@ from aiosched.triggers.walltime import FIXED, Timeline, timeline, zone
 from tests.effort import examples
 from tests.triggers import oracle
 
+pytestmark = pytest.mark.unmeasured
+
 HOUR_US = 3_600_000_000
 NEW_YORK = "America/New_York"
 UTC_ZONE = oracle.zone_of("Etc/UTC")

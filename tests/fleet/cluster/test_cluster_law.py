@@ -12,6 +12,8 @@ import pytest
 from tests.effort import EFFORT, examples
 from tests.fleet.cluster.scenario import play
 
+pytestmark = pytest.mark.unmeasured
+
 SHARES = 10
 SEEDS = 1_000 if EFFORT > 1 else examples(300)
 
