@@ -10,6 +10,8 @@ from benchmarks.__main__ import SCENARIOS, TOPICS
 from benchmarks.harness import Line, Scenario
 from benchmarks.report import table_of
 
+pytestmark = pytest.mark.unmeasured
+
 # Rivals are installed by `nox -s bench`; where they are not, there is nothing to measure them by.
 # Scenarios that differ in size only are one.
 HERE = {

@@ -11,6 +11,8 @@ import pytest
 
 from tests.fleet.cluster.scenario import play
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[3]
 SEEDS = (3, 7, 11)
 DIGESTS = "from tests.fleet.cluster.scenario import play; print(*[play(s).digest() for s in {}])"

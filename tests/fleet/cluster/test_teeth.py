@@ -13,6 +13,8 @@ from tests.fleet.cluster.replica import NotingLocker, Task
 from tests.fleet.cluster.scenario import Setting, play
 from tests.fleet.cluster.store import SimStore
 
+pytestmark = pytest.mark.unmeasured
+
 FEW = 30
 SLOW = Weather(slow=(0.6, 1.9))
 # Runs that are longer than a lease, one after the other, with all the others waiting for each.
