@@ -87,6 +87,7 @@ class Dispatcher:
         self._continuing = False
         self._unentered: deque[Run] = deque()
         self.at_once = False
+        self._occurring: JobRecord | None = None
         self._start: Start | None = None
         self._fire: shortcut.Fire | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -234,12 +235,19 @@ class Dispatcher:
         A scheduler that is behind must come to an occurrence that runs: would it take one at a time
         through the wheel, as many might fall due meanwhile.
         """
-        more = self._take(job, now)
-        left = _AT_ONCE
-        while more and left and job._wheel is not None and IDLE != job._at <= now:
-            job._wheel.discard(job)
+        self._occurring = job
+        try:
             more = self._take(job, now)
-            left -= 1
+            left = _AT_ONCE
+            while more and left and job._wheel is not None and IDLE != job._at <= now:
+                job._wheel.discard(job)
+                more = self._take(job, now)
+                left -= 1
+        finally:
+            self._occurring = None
+        if job._spec.max_runs is not None and job._is_spent:
+            self.planner.unplan(job)
+            self.rest(job)
 
     def _take(self, job: JobRecord, now: int) -> bool:
         """Take one due occurrence of *job*: run it or miss it, and plan the next.
@@ -356,8 +364,8 @@ class Dispatcher:
         if limit is not None:
             if job._started >= limit:
                 return _ENOUGH
-            if job._started + 1 == limit:
-                self.planner.unplan(job)
+            if job._started + 1 == limit and job is not self._occurring:
+                self.planner.unplan(job)  # else when all that is overdue has had its outcome
         job._started += 1
         if self.bus.wants_started:
             self.bus.publish(Started(at=from_us(self._wall()), run=run))
