@@ -13,61 +13,14 @@ from aiosched.errors import LockError, LockerUnavailable, UnfitStore
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers import _redlock_vote as vote
 from aiosched.lockers._redis_script import Granted, Operation
-from aiosched.lockers._redis_store import RedisStore
+from aiosched.lockers._redlock_node import Node
 from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
 from aiosched.model import LockRecord
 
-_TRIES = 3
+_TRIES = 4
 _PAUSE = (0.01, 0.05)
 """Seconds before asking again, at random, so that those who met part."""
-_MOST_OWED = 2_000
-_FIRST_REST = 0.1
-_LONGEST_REST = 2.0
-
-
-class Node:
-    """One of the servers, and what it still has to be told.
-
-    One that did not answer rests for a while, as every request would wait for it in vain.
-    """
-
-    def __init__(self, store: RedisStore) -> None:
-        self.store = store
-        self.error: LockerUnavailable | None = None
-        self._owed: list[Operation] = []
-        self._rest = 0.0
-        self._rests_until = -1.0
-
-    @property
-    def rests(self) -> bool:
-        return asyncio.get_running_loop().time() < self._rests_until
-
-    def owe(self, operations: Sequence[Operation]) -> None:
-        """Tell it these before anything else, when it answers again."""
-        self._owed = [*self._owed, *operations][-_MOST_OWED:]
-
-    async def run(
-        self, operations: Sequence[Operation], owed: Sequence[Operation]
-    ) -> list[object] | None:
-        """Return the answers; None: there are none, and *owed* is owed."""
-        before, self._owed = self._owed, []
-        try:
-            answers = await self.store.run([*before, *operations])
-        except BaseException as error:
-            self._owed = before
-            self.owe(owed)
-            if not isinstance(error, LockerUnavailable):
-                raise
-            self._fail(error)
-            return None
-        self._rest = 0.0
-        return answers[len(before) :]
-
-    def _fail(self, error: LockerUnavailable) -> None:
-        self.error = error
-        self._rest = min(max(2 * self._rest, _FIRST_REST), _LONGEST_REST)
-        self._rests_until = asyncio.get_running_loop().time() + self._rest
 
 
 class RedlockStore:
@@ -94,14 +47,18 @@ class RedlockStore:
         answers = iter(await self._ask(operations, owed))
         results = [self._count(request, answers) for request in batch]
         asks = {place: each for place, each in enumerate(batch) if isinstance(each, Ask)}
+        behind: dict[int, Ask] = {}
         for tries_left in reversed(range(_TRIES)):
             await self._decide(asks, results)
             unsettled = await self._conclude(asks, results)
-            if not unsettled or not tries_left:
+            waiting = behind | {place: asks[place] for place in unsettled}
+            if not waiting or not tries_left:
                 break
             await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - no secret
-            asks = {place: asks[place] for place in unsettled}
-            votes = iter(await self._ask([_asked(each) for each in asks.values()], ()))
+            # The last try is with all again, for an answer that most agree on.
+            asks = waiting if tries_left == 1 else await self._ahead(waiting)
+            behind = {place: each for place, each in waiting.items() if place not in asks}
+            votes = iter(await self._ask(*_asked_again(asks.values())))
             for place, request in asks.items():
                 results[place] = self._count(request, votes)
         return results
@@ -209,6 +166,19 @@ class RedlockStore:
 
     # ── the second round ──────────────────────────────────────────────────────────────────────
 
+    async def _ahead(self, asks: dict[int, Ask]) -> dict[int, Ask]:
+        """Return those of *asks* that no rival keeps from the first server that answers.
+
+        Those who met have shared the servers out among themselves, and would do so again. Of one
+        server only one of them can have the vote, and the others let it go to the rest alone.
+        """
+        for node in self._nodes:
+            votes: Any = None if node.rests else await node.run(*_asked_again(asks.values()))
+            if votes is not None:
+                pairs = zip(asks.items(), votes, strict=True)
+                return {place: each for (place, each), its in pairs if its.rival is None}
+        return asks
+
     async def _decide(self, asks: dict[int, Ask], results: list[object]) -> None:
         """Where some would deliver an older occurrence again, ask all whether it is over.
 
@@ -286,3 +256,9 @@ def _second(request: Ask, outcome: object) -> Operation | None:
 
 def _asked(request: Ask) -> Operation:
     return script.ask_tentatively(request, vote.Vote)
+
+
+def _asked_again(requests: Iterable[Ask]) -> tuple[list[Operation], list[Operation]]:
+    """Return the operations of *requests*, and what a server that does not answer is owed."""
+    requests = list(requests)
+    return [_asked(each) for each in requests], [script.undo(each) for each in requests]

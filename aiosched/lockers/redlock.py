@@ -9,7 +9,8 @@ from aiosched.durations import Duration
 from aiosched.lockers._redis_script import OneServer
 from aiosched.lockers._redis_store import OnAmnesia, RedisStore
 from aiosched.lockers._redis_wire import Wire, address_of, pool_of
-from aiosched.lockers._redlock_store import Node, RedlockStore
+from aiosched.lockers._redlock_node import Node
+from aiosched.lockers._redlock_store import RedlockStore
 from aiosched.lockers._remote import RemoteLocker
 from aiosched.lockers._renewal import Lease
 from aiosched.lockers.redis import checked_on_amnesia, checked_prefix, timeout_of

@@ -9,7 +9,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from aiosched.errors import AlreadyRan, LockerUnavailable, LockHeld, Superseded, UnfitStore
+from aiosched.errors import (
+    AlreadyRan,
+    LockerUnavailable,
+    LockHeld,
+    Superseded,
+    UnfitStore,
+)
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers.redis import RedisLocker
 from aiosched.lockers.redlock import RedlockLocker
@@ -81,6 +87,54 @@ async def test_it_works_while_any_minority_is_away(servers, key, count, fault):
         assert await after.unlock()
         with pytest.raises(AlreadyRan):
             await locker.claim(claim)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+async def test_it_works_while_any_minority_is_slow(servers, key, count):
+    async with AsyncExitStack() as stack:
+        proxies = [
+            await stack.enter_async_context(Proxy(server.port)) for server in servers[:count]
+        ]
+        urls = [f"redis://127.0.0.1:{proxy.port}" for proxy in proxies]
+        locker, other = [
+            await stack.enter_async_context(opened(RedlockLocker(urls, ttl=TTL, timeout=0.2)))
+            for _ in range(2)
+        ]
+        await (await locker.lock(key)).unlock()
+        for proxy in (proxies[0], proxies[-1])[: count // 2]:
+            proxy.to_server.delay = proxy.to_client.delay = 0.3  # later than the timeout
+        claim = Claim(key, ago(5))
+        lock = await locker.claim(claim)
+        with pytest.raises(AlreadyRan):
+            await other.claim(claim)
+        await asyncio.sleep(TTL)  # it was renewed
+        lock.check()
+        assert await lock.unlock()
+        with pytest.raises(AlreadyRan):
+            await other.claim(claim)
+
+
+async def test_one_of_two_rivals_wins_although_each_is_nearer_to_another_server(servers, key):
+    async with AsyncExitStack() as stack:
+
+        async def rival(*delays):
+            urls = [f"redis://127.0.0.1:{servers[1].port}"]
+            for server, delay in zip((servers[0], servers[2]), delays, strict=True):
+                proxy = await stack.enter_async_context(Proxy(server.port))
+                proxy.to_server.delay = delay
+                urls.append(f"redis://127.0.0.1:{proxy.port}")
+            return await stack.enter_async_context(opened(RedlockLocker(urls, ttl=5, timeout=0.5)))
+
+        # Each has the vote of its neighbour long before the other one, who asks at the same time.
+        ours, theirs = await rival(0.0, 0.1), await rival(0.1, 0.0)
+        servers[1].kill()
+        for number in range(3):
+            claim = Claim(f"{key}.{number}", ago(5))
+            answers = await asyncio.gather(
+                ours.claim(claim), theirs.claim(claim), return_exceptions=True
+            )
+            refusals = [each for each in answers if isinstance(each, BaseException)]
+            assert [type(each) for each in refusals] in ([LockHeld], [AlreadyRan])
 
 
 async def test_without_a_majority_it_is_unavailable(locker, servers, key):
