@@ -31,6 +31,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from aiosched.errors import (
+    AlreadyRan,
+    LockError,
+    LockerUnavailable,
+    LockHeld,
+    Superseded,
+    TooEarly,
+    TooLate,
+)
+
+REASONS: dict[type[LockError], str] = {
+    AlreadyRan: "already_ran",
+    LockHeld: "held",
+    LockerUnavailable: "unavailable",
+    Superseded: "superseded",
+    TooEarly: "too_early",
+    TooLate: "too_late",
+}
+"""What a line says of a refusal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from aiosched import Once, Outcome, Run, Scheduler
+from aiosched import Once, Outcome, Run, Scheduler, SystemClock
 from aiosched.lockers.file import FileLocker
 from aiosched.lockers.postgres import PostgresLocker
 from aiosched.lockers.redis import RedisLocker
@@ -116,6 +116,30 @@ async def test_a_manual_run_is_refused_while_another_replica_runs(make, fleet):
         end.set()
         assert (await first).status == "succeeded"
         assert (await jobs[1].run_now()).status == "succeeded"
+
+
+async def test_what_another_replica_ran_is_refused_as_already_run(make, fleet):
+    due = ago(-0.5)
+    told = asyncio.Queue()
+
+    async def job() -> None:
+        pass
+
+    async with AsyncExitStack() as stack:
+        for clock in (
+            SystemClock(),
+            SystemClock(skew=-1.5),
+        ):  # which asks a second and a half later
+            scheduler = Scheduler(locker=make(), clock=clock)
+            scheduler.add(job, Once(due), name=fleet.key)
+            scheduler.on(Outcome, told.put_nowait)
+            await stack.enter_async_context(scheduler)
+        async with asyncio.timeout(20):
+            first, second = await told.get(), await told.get()
+    assert first.status == "succeeded"
+    assert (second.status, second.refusal.gate) == ("refused", "lock")
+    assert second.refusal.reason == "already_ran"
+    assert second.run.due_at == first.run.due_at
 
 
 async def test_a_run_of_five_leases_keeps_its_lock_and_leaves_nothing(leased, fleet):

@@ -15,15 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiosched import Every, Outcome, Run, Scheduler, SystemClock
-from aiosched.errors import (
-    AlreadyRan,
-    LockError,
-    LockerUnavailable,
-    LockHeld,
-    Superseded,
-    TooEarly,
-    TooLate,
-)
+from aiosched.errors import LockError
 from aiosched.lockers import locker_from_url
 from aiosched.lockers._lease import HeldLock
 from aiosched.lockers._renewal import LeasedLock, boot_time
@@ -32,7 +24,7 @@ from aiosched.moments import from_us
 from aiosched.protocols import ClaimingLocker
 from tests.fleet.chaos.broken import BROKEN
 from tests.fleet.chaos.plan import JobPlan
-from tests.fleet.history import Writer
+from tests.fleet.history import REASONS, Writer
 
 Note = Callable[..., None]
 
@@ -40,14 +32,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 _TICK = 0.04
 _STALL = 0.12  # seconds without a turn of the loop that are told
-_REASONS: dict[type[LockError], str] = {
-    AlreadyRan: "already_ran",
-    LockHeld: "held",
-    LockerUnavailable: "unavailable",
-    Superseded: "superseded",
-    TooEarly: "too_early",
-    TooLate: "too_late",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +84,7 @@ class Noting:
         try:
             lock: Any = await self._inner.claim(claim)
         except LockError as error:
-            note("refused", **about, reason=_REASONS[type(error)])
+            note("refused", **about, reason=REASONS[type(error)])
             raise
         except asyncio.CancelledError:
             note("refused", **about, reason="unavailable")

@@ -10,31 +10,15 @@ from functools import partial
 from typing import Any
 
 from aiosched import Every, Outcome, Run, Scheduler
-from aiosched.errors import (
-    AlreadyRan,
-    LockError,
-    LockerUnavailable,
-    LockHeld,
-    Superseded,
-    TooEarly,
-    TooLate,
-)
+from aiosched.errors import LockError
 from aiosched.lockers import HeldLock, RedisLocker
 from aiosched.lockers._renewal import LeaseActor, LeasedLock, Renewal
 from aiosched.model import Claim
 from aiosched.moments import from_us
 from tests.fleet.cluster.host import WALL_START, Host
+from tests.fleet.history import REASONS
 
 Note = Callable[..., None]
-
-REASONS: dict[type[LockError], str] = {
-    AlreadyRan: "already_ran",
-    LockHeld: "held",
-    LockerUnavailable: "unavailable",
-    Superseded: "superseded",
-    TooEarly: "too_early",
-    TooLate: "too_late",
-}
 
 
 @dataclass(frozen=True, slots=True)
