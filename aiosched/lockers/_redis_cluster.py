@@ -114,8 +114,10 @@ class ClusterWire:
                     break
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Return the texts of these names."""
-        found = await self.send([("GET", name) for name in names])
+        """Return the texts of these names, of which each is a question of its own to a cluster."""
+        found: list[Any] = []
+        for first in range(0, len(names), _AT_ONCE):
+            found += await self.send([("GET", name) for name in names[first : first + _AT_ONCE]])
         return [None if isinstance(each, Exception) else each for each in found]
 
     def explain(self, error: BaseException) -> LockerUnavailable:

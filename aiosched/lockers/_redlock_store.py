@@ -18,16 +18,25 @@ from aiosched.lockers._renewal import Renew
 from aiosched.lockers._requests import Ask, Look, Ping, Release, Request
 from aiosched.model import LockRecord
 
-_TRIES = 4
-_PAUSE = (0.01, 0.05)
-"""Seconds before asking again, at random, so that those who met part."""
+_PAUSE = (0.01, 0.04)
+"""Seconds until those who met ask again, at random."""
+_GIVE_WAY = (2.0, 3.0)
+"""Rounds for which whoever gives way stands back, so that the other one is through by then."""
+_ROUNDS = 8
+"""Rounds, besides the patience, after which it is at an end."""
 
 
 class RedlockStore:
-    """Asks all, and counts."""
+    """Asks all, and counts.
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    Args:
+        nodes: The servers.
+        patience: Seconds for which those who met ask again.
+    """
+
+    def __init__(self, nodes: Sequence[Node], patience: float) -> None:
         self._nodes = nodes
+        self._patience = patience
         self._quorum = len(nodes) // 2 + 1
 
     @property
@@ -44,23 +53,14 @@ class RedlockStore:
             await self._greet()
         operations = [each for request in batch for each in _operations(request)]
         owed = [each for request in batch for each in _owed(request)]
+        clock = asyncio.get_running_loop().time
+        began = clock()
         answers = iter(await self._ask(operations, owed))
+        round_trip = clock() - began
         results = [self._count(request, answers) for request in batch]
         asks = {place: each for place, each in enumerate(batch) if isinstance(each, Ask)}
-        behind: dict[int, Ask] = {}
-        for tries_left in reversed(range(_TRIES)):
-            await self._decide(asks, results)
-            unsettled = await self._conclude(asks, results)
-            waiting = behind | {place: asks[place] for place in unsettled}
-            if not waiting or not tries_left:
-                break
-            await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - no secret
-            # The last try is with all again, for an answer that most agree on.
-            asks = waiting if tries_left == 1 else await self._ahead(waiting)
-            behind = {place: each for place, each in waiting.items() if place not in asks}
-            votes = iter(await self._ask(*_asked_again(asks.values())))
-            for place, request in asks.items():
-                results[place] = self._count(request, votes)
+        if asks:
+            await self._settle(asks, results, round_trip)
         return results
 
     async def records(self) -> list[LockRecord]:
@@ -166,18 +166,34 @@ class RedlockStore:
 
     # ── the second round ──────────────────────────────────────────────────────────────────────
 
-    async def _ahead(self, asks: dict[int, Ask]) -> dict[int, Ask]:
-        """Return those of *asks* that no rival keeps from the first server that answers.
+    async def _settle(self, asks: dict[int, Ask], results: list[object], round_trip: float) -> None:
+        """Settle or undo what *asks* came to, and ask again for those who met rivals.
 
-        Those who met have shared the servers out among themselves, and would do so again. Of one
-        server only one of them can have the vote, and the others let it go to the rest alone.
+        Who meet have shared the servers out among themselves, and might do so again. So the one
+        with the first name of those whom it met keeps the votes it has, and goes on asking for
+        the others; the rest give theirs up and stand back until it should be through.
         """
-        for node in self._nodes:
-            votes: Any = None if node.rests else await node.run(*_asked_again(asks.values()))
-            if votes is not None:
-                pairs = zip(asks.items(), votes, strict=True)
-                return {place: each for (place, each), its in pairs if its.rival is None}
-        return asks
+        clock = asyncio.get_running_loop().time
+        patience = clock() + self._patience + _ROUNDS * round_trip
+        waiting: dict[int, float] = {}  # when each asks again
+        asked, is_last = asks, False
+        while True:
+            await self._decide(asked, results)
+            met = await self._conclude(asked, results, is_last=is_last)
+            for place in asked:
+                waiting.pop(place, None)
+            if not is_last:
+                now = clock()
+                waiting |= {place: now + _pause(leads, round_trip) for place, leads in met.items()}
+            if not waiting:
+                return
+            await asyncio.sleep(min(waiting.values()) - clock())
+            now = clock()
+            is_last = now >= patience
+            asked = {place: asks[place] for place, at in waiting.items() if is_last or at <= now}
+            votes = await self._ask(*_asked_again(asked.values()))
+            for (place, request), its in zip(asked.items(), votes, strict=True):
+                results[place] = vote.count(request.claim, its, len(self._nodes))
 
     async def _decide(self, asks: dict[int, Ask], results: list[object]) -> None:
         """Where some would deliver an older occurrence again, ask all whether it is over.
@@ -194,22 +210,31 @@ class RedlockStore:
         for (place, each), known in zip(divided.items(), answers, strict=True):
             results[place] = each.otherwise if True in known else each.again
 
-    async def _conclude(self, asks: dict[int, Ask], results: list[object]) -> list[int]:
-        """Settle what was granted, undo the rest; return the places of what is to be asked again.
+    async def _conclude(
+        self, asks: dict[int, Ask], results: list[object], *, is_last: bool
+    ) -> dict[int, bool]:
+        """Settle what was granted, undo the rest; return who is to ask again, and if it leads.
 
         The fence that is told must be known to most before it is, or a later one could be lower.
         """
-        seconds = {place: _second(each, results[place]) for place, each in asks.items()}
+        unsettled = {
+            place: outcome.leads(request.attempt)
+            for place, request in asks.items()
+            if isinstance(outcome := results[place], vote.Refused) and not outcome.is_settled
+        }
+        seconds = {
+            place: _second(request, results[place])
+            for place, request in asks.items()
+            if is_last or not unsettled.get(place)
+        }
         operations = {place: each for place, each in seconds.items() if each is not None}
         undo = [script.undo(asks[place]) for place in operations]
         done = dict(zip(operations, await self._ask([*operations.values()], undo), strict=True))
-        unsettled, failed = [], []
+        failed = []
         for place, request in asks.items():
             outcome = results[place]
             if isinstance(outcome, vote.Refused):
                 results[place] = outcome.error
-                if not outcome.is_settled:
-                    unsettled.append(place)
             elif outcome is None or self._most(done[place]) is not True:
                 results[place] = LockerUnavailable("too few servers could vote")
                 failed.append(script.undo(request))
@@ -262,3 +287,10 @@ def _asked_again(requests: Iterable[Ask]) -> tuple[list[Operation], list[Operati
     """Return the operations of *requests*, and what a server that does not answer is owed."""
     requests = list(requests)
     return [_asked(each) for each in requests], [script.undo(each) for each in requests]
+
+
+def _pause(leads: bool, round_trip: float) -> float:  # noqa: FBT001
+    pause = random.uniform(*_PAUSE)  # noqa: S311 - no secret
+    if leads:
+        return pause
+    return random.uniform(*_GIVE_WAY) * (round_trip + pause)  # noqa: S311

@@ -45,11 +45,17 @@ class Refused(NamedTuple):
         has_grants: Some of the stores have granted it.
         is_settled: It will be the same in a moment. Otherwise several may have asked at once, each
             of them getting too few, and it can be asked again.
+        rival: The first, by name, of those who have the votes that are missing.
     """
 
     error: LockError
     has_grants: bool
     is_settled: bool
+    rival: bytes | None = None
+
+    def leads(self, attempt: str) -> bool:
+        """Whether *attempt* has votes and comes before all whom it met, so that they give way."""
+        return self.has_grants and (self.rival is None or attempt.encode() < self.rival)
 
 
 class Divided(NamedTuple):
@@ -80,9 +86,9 @@ def count(claim: Claim, votes: Sequence[Vote], stores: int) -> Counted:
     if len(no) <= stores - quorum:
         # Enough of them answer, and share themselves out among those who asked at once.
         error = LockerUnavailable("the servers that answer are divided")
-        return Refused(error, has_grants=bool(yes), is_settled=False)
+        return Refused(error, bool(yes), is_settled=False, rival=_first_rival(no))
     reason = _error(claim, no, quorum - len(yes))
-    return Refused(reason, bool(yes), _is_settled(no, stores, quorum))
+    return Refused(reason, bool(yes), _is_settled(no, stores, quorum), _first_rival(no))
 
 
 def _granted(yes: Sequence[Any], quorum: int) -> Granted | Divided:
@@ -101,6 +107,10 @@ def _granted(yes: Sequence[Any], quorum: int) -> Granted | Divided:
 def _grant_of(due: int | None, yes: Sequence[Any]) -> Granted:
     number = max(number for _, granted, _, number in yes if granted == due)
     return Granted(due, max(fence for _, _, fence, _ in yes), number)
+
+
+def _first_rival(no: Sequence[Vote]) -> bytes | None:
+    return min((vote.rival for vote in no if vote.rival), default=None)
 
 
 def _is_settled(no: Sequence[Vote], stores: int, quorum: int) -> bool:

@@ -62,7 +62,8 @@ class RedlockLocker(RemoteLocker):
             raise ValueError(f"urls_or_clients must be different servers, got {sorted(places)}")
 
     def _connect(self) -> RedlockStore:
-        return RedlockStore([Node(self._store(pool)) for pool in self._pools])
+        nodes = [Node(self._store(pool)) for pool in self._pools]
+        return RedlockStore(nodes, patience=self._timeout / 3)
 
     def _store(self, pool: Any) -> RedisStore:
         wire = Wire(pool, self._timeout)
