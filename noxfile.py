@@ -29,7 +29,8 @@ def tests(session: nox.Session) -> None:
     """Run all tests on the interpreter that nox runs on; at least 95 % of the branches."""
     session.install("-e", ".[test]")
     session.run("coverage", "erase")
-    _pytest(session, "coverage", "run", "-m", "pytest")
+    # Two at once, as they wait for half of their time.
+    _pytest(session, "coverage", "run", "-m", "pytest", "-n", "2", "--dist", "loadfile")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
