@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiosched._engine import timing
 from aiosched._engine.attempts import with_attempts
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from aiosched.executors import ProcessExecutor, ThreadExecutor
     from aiosched.options import JobSpec
 
-_REMEMBERED: Final = 512  # calls of functions without arguments, shared by their jobs
+_REMEMBERED: Final = 512  # recipes and calls of functions without arguments, shared by their jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Shop:
     timezone: tzinfo
     threads: ThreadExecutor
     processes: ProcessExecutor
+    recipes: dict[tuple[Any, int], Recipe] = field(default_factory=dict)
     calls: dict[Any, tuple[Call, Mapping[str, Any]]] = field(default_factory=dict)
 
 
@@ -50,14 +50,36 @@ class Work:
     kwargs: Mapping[str, Any] | None = None
 
 
-def plain_work(func: Callable[..., Any]) -> Work:
-    """Return the work of a function without arguments, shared by its jobs."""
-    return _remembered_work(func) if is_plain(func) else Work(func)
+class Recipe(NamedTuple):
+    """What the jobs of one function with one spec are made of, alike.
+
+    Attributes:
+        call: What the runner awaits.
+        arguments: Those of the function, by parameter.
+    """
+
+    spec: JobSpec
+    work: Work
+    call: Call
+    arguments: Mapping[str, Any]
 
 
-@functools.lru_cache(maxsize=256)
-def _remembered_work(func: Callable[..., Any]) -> Work:
-    return Work(func)
+def recipe_for(func: Callable[..., Any], work: Work | None, spec: JobSpec, shop: Shop) -> Recipe:
+    """Return what a job of *func* is made of; *work* None: *func* without arguments.
+
+    Raises:
+        TypeError: The arguments do not fit the function, or the executor does not.
+    """
+    if work is not None or not is_plain(func):
+        work = work or Work(func)
+        return Recipe(spec, work, *call_for(work, spec, shop))
+    key = (func, id(spec))  # kept alive by the recipe
+    found = shop.recipes.get(key)
+    if found is None:
+        work = Work(func)
+        found = Recipe(spec, work, *call_for(work, spec, shop))
+        _remember(shop.recipes, key, found)
+    return found
 
 
 def name_for(func: Callable[..., Any], given: str | None, spec: JobSpec) -> str:
@@ -113,10 +135,15 @@ def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, 
     key = (work.func, id(spec.executor), spec.timeout, spec.retry)
     found = shop.calls.get(key)
     if found is None:
-        if len(shop.calls) >= _REMEMBERED:
-            shop.calls.clear()
-        found = shop.calls[key] = _make_call(work, spec, shop)
+        found = _make_call(work, spec, shop)
+        _remember(shop.calls, key, found)
     return found
+
+
+def _remember(found: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(found) >= _REMEMBERED:
+        found.clear()
+    found[key] = value
 
 
 def _make_call(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:

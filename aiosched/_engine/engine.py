@@ -345,7 +345,7 @@ class Engine:
     def in_loop(self, call: Callable[[], T]) -> T:
         """Make a change where the machinery runs: a sync job calls from its worker thread."""
         loop = self._loop
-        if loop is None or not loop.is_running() or threading.get_ident() == self._thread:
+        if loop is None or threading.get_ident() == self._thread or not loop.is_running():
             return call()
         result: Future[T] = Future()
 

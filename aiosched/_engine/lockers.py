@@ -34,12 +34,14 @@ class Lockers:
 
     def gates_for(self, spec: JobSpec) -> tuple[Gate, ...] | None:
         """Return the asynchronous gates of a job: its own, then leadership, then the lock."""
+        if spec.locker is None and spec.elector is None and not spec.gates:
+            return None
         gates: list[Any] = list(spec.gates)
         if spec.elector is not None:
             gates.append(self._electors.gate_for(spec.elector))
         if spec.locker is not None:
             gates.append(self._lock_gate(spec.locker))
-        return tuple(gates) or None
+        return tuple(gates)
 
     async def open(self, lockers: list[Any]) -> None:
         """Open *lockers*; if one cannot be, none stays open.

@@ -103,7 +103,9 @@ class Planner:
 
     def begin(self, job: JobRecord) -> None:
         """Plan the first occurrence of *job* from now; what was due before is never repeated."""
-        self.unplan(job)
+        if job._at != IDLE:
+            self.unplan(job)
+        job._due = None
         job._overdue = False
         counts = by_elapsed(job._trigger, job._spec)
         job._wheel = self.ladder if counts else self.instants
@@ -116,6 +118,12 @@ class Planner:
         if job._prev is None:
             job._prev = self.mono
         self.place(job, due)
+
+    def is_by_elapsed(self, job: JobRecord) -> bool:
+        """Say which clock *job* follows: the monotonic one, or the wall clock."""
+        if job._wheel is None:
+            return by_elapsed(job._trigger, job._spec)
+        return job._wheel is self.ladder
 
     def forget(self, job: JobRecord) -> None:
         """Take *job* out of the wheel; it has to `begin` again before anything comes of it."""
@@ -210,6 +218,15 @@ class Planner:
         )
         return None
 
+    def arm_for(self, job: JobRecord) -> None:
+        """As `arm`, after a change of *job* alone: mostly the timer is set to an earlier moment."""
+        at = job._at
+        if at == IDLE or self._timer is None:
+            return self.arm()
+        if job._wheel is self.instants:
+            at -= self.wall - self.mono
+        return self.arm() if at < self._armed_at else None
+
     def refresh(self) -> None:
         """Read the clocks and set the timer: after a change from outside of a wake-up."""
         if self.active:
@@ -262,14 +279,17 @@ def first_elapsed(job: JobRecord, mono: int, offset: int) -> int | None:
     monotonic moments are wall moments.
     """
     spec = job._spec
-    bounds = [bound - offset for bound in (spec.start_at, job._pause_until) if bound is not None]
-    earliest = max([mono, *bounds])
     gap = job._trigger.gap(job._nth)
     if gap is None:
         return None
+    earliest, start_at = mono, spec.start_at
+    if start_at is not None and start_at - offset > earliest:
+        earliest = start_at - offset
+    if job._pause_until is not None and job._pause_until - offset > earliest:
+        earliest = job._pause_until - offset
     due = (mono if job._prev is None else job._prev) + int(gap)
-    if spec.from_completion and job._prev is None and spec.start_at is not None:
-        due = max(due - int(gap), spec.start_at - offset)
+    if start_at is not None and spec.from_completion and job._prev is None:
+        due = max(due - int(gap), start_at - offset)
     if due >= earliest:
         return due
     if job._trigger.gap(job._nth + 1) is None:

@@ -15,7 +15,7 @@ from aiosched._engine.build import (
     call_for,
     lock_key_for,
     name_for,
-    plain_work,
+    recipe_for,
     trigger_for,
 )
 from aiosched._engine.record import JobRecord
@@ -92,27 +92,30 @@ class Registry:
         name = prefix + name_for(func, name, spec)
         if name in self._jobs:
             raise DuplicateJob(f"a job named {name!r} exists already: give another name")
-        work = work or plain_work(func)
-        call, arguments = call_for(work, spec, self._shop)
+        shop = self._shop
+        recipe = recipe_for(func, work, spec, shop)
         return self._make(
             self._engine,
             name,
-            work,
-            trigger_for(trigger, name, spec, self._shop.timezone),
+            recipe.work,
+            trigger_for(trigger, name, spec, shop.timezone),
             spec,
-            call,
+            recipe.call,
             self._lockers.gates_for(spec),
-            lock_key_for(spec.lock_key, name, arguments),
+            lock_key_for(spec.lock_key, name, recipe.arguments),
         )
 
     def add(self, job: JobRecord) -> JobRecord:
         """Register a job that was made here just now."""
         self._jobs[job.name] = job
-        self._count_priority(job._spec, 1)
-        if job._spec.expect_within is not None:
-            self._watch.expect(job)
+        spec = job._spec
+        if not spec.is_usual or spec.priority:
+            self._count_priority(spec, 1)
+            if spec.expect_within is not None:
+                self._watch.expect(job)
         self._tell(job, JobChange.ADDED)
-        self._plan(job)
+        if self._planner.active:
+            self._plan(job)
         return job
 
     def add_all(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
@@ -175,8 +178,9 @@ class Registry:
                 f"name cannot be updated, got {options['name']!r}: remove and add the job"
             )
         spec = self._specs.resolve(job._spec, options) if options else job._spec
-        self._rebuild(job, public(job._trigger) if trigger is None else trigger, spec)
-        self._dispatcher.admission.reconsider(job)
+        self._rebuild(job, trigger, spec)
+        if job._queue:
+            self._dispatcher.admission.reconsider(job)
         self._tell(job, JobChange.UPDATED)
 
     def inherit_locker(self, locker: Any) -> None:
@@ -187,7 +191,7 @@ class Registry:
             name_for(job._work.func, job.name if _was_named(job) else None, spec)
             trigger_for(public(job._trigger), job.name, spec, self._shop.timezone)
         for job, spec in zip(heirs, specs, strict=True):
-            self._rebuild(job, public(job._trigger), replace(spec, given=job._spec.given))
+            self._rebuild(job, None, replace(spec, given=job._spec.given))
 
     def finish(self, job: JobRecord) -> None:
         """Nothing more will come of *job*, unless somebody updates it or mends its trigger."""
@@ -217,7 +221,8 @@ class Registry:
             self._planner.begin(job)
         except Exception as error:  # noqa: BLE001 - a trigger of the user's own
             return self.broken(job, error)
-        self._watch.broken.pop(job.name, None)
+        if self._watch.broken:
+            self._watch.broken.pop(job.name, None)
         if job._at == IDLE and not job._runs:
             self.finish(job)
         return None
@@ -226,28 +231,36 @@ class Registry:
         if self._planner.active:
             self._planner.read_quietly()
             self.begin(job)
-            self._planner.arm()
+            self._planner.arm_for(job)
 
     def _rebuild(self, job: JobRecord, trigger: Any, spec: JobSpec) -> None:
-        bound = trigger_for(trigger, job.name, spec, self._shop.timezone)
-        replan = job._at == IDLE or bound != job._trigger
-        other_clock = by_elapsed(bound, spec) != by_elapsed(job._trigger, job._spec)
-        if spec is not job._spec:
-            replan |= _timing(spec) != _timing(job._spec)
+        """Build *job* from what it is made of, as far as that has changed; None: its trigger."""
+        old_spec, old = job._spec, job._trigger
+        bound = old
+        if trigger is not None or _binding(spec) != _binding(old_spec):
+            given = public(old) if trigger is None else trigger
+            bound = trigger_for(given, job.name, spec, self._shop.timezone)
+        same_plan = bound is old or bound == old
+        was_by_elapsed = self._planner.is_by_elapsed(job)
+        if spec is not old_spec:
+            same_plan = same_plan and _timing(spec) == _timing(old_spec)
             self._respecify(job, spec)
         job._trigger = bound
-        if other_clock:
-            job._prev = None  # it belonged to the one before
+        if not same_plan and by_elapsed(bound, spec) != was_by_elapsed:
+            job._prev = None  # it belonged to the other clock
         if job._state is JobState.FINISHED:
             job._state = JobState.SCHEDULED
-        if replan:
+        if not same_plan or job._at == IDLE or job._is_spent:
             self._planner.unplan(job)
             self._plan(job)
 
     def _respecify(self, job: JobRecord, spec: JobSpec) -> None:
-        call, arguments = call_for(job._work, spec, self._shop)
-        key = lock_key_for(spec.lock_key, job.name, arguments)
-        gates = self._lockers.gates_for(spec)
+        call, key, gates = job._call, job._lock_key, job._gates
+        if _calling(spec) != _calling(job._spec):
+            call, arguments = call_for(job._work, spec, self._shop)
+            key = lock_key_for(spec.lock_key, job.name, arguments)
+        if _gating(spec) != _gating(job._spec):
+            gates = self._lockers.gates_for(spec)
         # Nothing below this line raises.
         self._count_priority(job._spec, -1)
         self._count_priority(spec, 1)
@@ -270,8 +283,23 @@ class Registry:
             self._bus.publish(JobChanged(at=at, job=job, change=change, error=error))
 
 
+# What of a spec each part of a job is made of; whatever may be equal, yet another, by identity.
+
+
+def _binding(spec: JobSpec) -> tuple[Any, ...]:
+    return (spec.start_at, spec.from_completion, spec.locker is None)
+
+
 def _timing(spec: JobSpec) -> tuple[Any, ...]:
-    return (spec.start_at, spec.stop_at, spec.jitter, spec.from_completion, spec.max_runs)
+    return (spec.start_at, spec.stop_at, spec.jitter, spec.from_completion, id(spec.locker))
+
+
+def _calling(spec: JobSpec) -> tuple[Any, ...]:
+    return (id(spec.executor), spec.timeout, id(spec.retry), spec.lock_key)
+
+
+def _gating(spec: JobSpec) -> tuple[Any, ...]:
+    return (id(spec.locker), id(spec.elector), *map(id, spec.gates))
 
 
 def _was_named(job: JobRecord) -> bool:

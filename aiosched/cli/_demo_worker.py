@@ -48,6 +48,7 @@ def _plan(scheduler: Scheduler, plan: dict[str, float]) -> None:
         start_at=first,
         stop_at=last,
         delivery="at_least_once",
+        coalesce="all",  # also on a machine that stands still for longer than an interval
     )
 
 

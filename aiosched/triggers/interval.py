@@ -119,13 +119,19 @@ class Every(ZonedTrigger):
                 return (), {name: self._interval // unit, **keywords}
         return (duration_text(self._interval),), keywords
 
-    def _in(self, tz: tzinfo) -> Every:
-        return _every(self._interval, self._anchor, tz)
+    def bind(self, *, name: str, tz: tzinfo) -> Every:
+        """Return the trigger that gives its datetimes in *tz*: one for all that are equal."""
+        if type(self) is not Every:
+            return super().bind(name=name, tz=tz)
+        try:
+            return _shared(self._interval, self._anchor, tz)
+        except TypeError:  # some zones (dateutil's) cannot be hashed
+            return _every(self._interval, self._anchor, tz)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Every) or type(self) is not type(other):
             return NotImplemented
-        return (self._interval, self._anchor) == (other._interval, other._anchor)
+        return self._interval == other._interval and self._anchor == other._anchor
 
     def __hash__(self) -> int:
         return hash((self._interval, self._anchor))
@@ -174,6 +180,9 @@ def _every(interval: int, anchor: int | None, tz: tzinfo) -> Every:
     put(made, "_anchor", anchor)
     put(made, "zone", tz)
     return made
+
+
+_shared = lru_cache(maxsize=1_024)(_every)
 
 
 @lru_cache(maxsize=256, typed=True)

@@ -47,7 +47,7 @@ async def test_one_dies_and_another_takes_over_and_nothing_is_lost(
     screen: Screen, folder: Path
 ) -> None:
     tally = await perform(QUICK, screen)
-    assert tally.is_right, lines(screen)
+    assert tally.is_right, "\n".join(lines(screen))
     assert len(tally.killed) == 1
     (due, dead), *_ = tally.killed.items()
     assert tally.started[due][0] == dead

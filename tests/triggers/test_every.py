@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,32 @@ def test_its_datetimes_are_in_the_schedulers_zone_once_bound():
 
 def test_binding_to_utc_changes_nothing():
     every = Every(hours=1)
-    assert every.bind(name="job", tz=UTC) is every
+    bound = every.bind(name="job", tz=UTC)
+    assert (bound, bound.zone) == (every, every.zone)
+
+
+def test_equal_intervals_are_one_when_bound():
+    zone = ZoneInfo("Asia/Kathmandu")
+    first, second = (Every(hours=1).bind(name=name, tz=zone) for name in "ab")
+    assert first is second
+    assert Every(minutes=1).bind(name="c", tz=zone) is not first
+    assert Every(hours=1, anchor=NOON).bind(name="c", tz=zone) is not first
+
+
+def test_a_subclass_is_bound_as_what_it_is():
+    class Own(Every):
+        pass
+
+    bound = Own(hours=1).bind(name="job", tz=ZoneInfo("Asia/Kathmandu"))
+    assert type(bound) is Own
+
+
+def test_it_is_bound_to_zones_that_cannot_be_hashed():
+    class Unhashable(tzinfo):
+        __hash__ = None
+
+    zone = Unhashable()
+    assert Every(hours=1).bind(name="job", tz=zone).zone is zone
 
 
 @pytest.mark.parametrize(
