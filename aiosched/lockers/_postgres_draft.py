@@ -29,6 +29,14 @@ class Tenure(NamedTuple):
         return now + self.ttl_us if self.home is None else 0
 
 
+class PlainGrant(NamedTuple):
+    """Yes, by the statement that asked."""
+
+    due: int | None
+    fence: int
+    attempt: int = 1
+
+
 class Draft:
     """One key, read at one moment.
 
@@ -36,7 +44,7 @@ class Draft:
     very version that was read.
 
     Args:
-        rows: One for each question about the key, as `Statements.read` gives them.
+        rows: One for each question about the key, as `Statements.ask` gives them.
         tenure: Of who is granted it.
     """
 
@@ -127,7 +135,18 @@ class Draft:
             self._remembered.append(grant.remember)
 
 
+def drafted(key: str, asked: Sequence[Ask | Look], rows: Sequence[Any], tenure: Tenure) -> Draft:
+    """Return what all questions about *key* make of it, in their order."""
+    draft = Draft(key, rows, tenure)
+    for request in asked:
+        if isinstance(request, Ask):
+            draft.ask(request)
+        else:
+            draft.look(request)
+    return draft
+
+
 def record_of(row: Any) -> Record:
-    """Return what a row of `Statements.read` or `Statements.page` remembers."""
+    """Return what a row of `Statements.ask` or `Statements.page` remembers."""
     # By place and not by name: a thousand at a time.
     return Record(*row[3 : 3 + len(Record._fields)])

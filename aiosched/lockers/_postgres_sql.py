@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 
 from aiosched.durations import HOUR
+from aiosched.lockers._record import FOREVER
 
 _LONGEST_NAME = 63 - len("_occurrence_v1")
 _LONGEST_KEY = 512
@@ -24,9 +25,8 @@ PAGE = 1_000
 """Records that are shown at once."""
 
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_LIVES = """CASE WHEN r.home IS NULL THEN false WHEN r.home = {mine} THEN true
-    ELSE NOT pg_try_advisory_xact_lock_shared(r.home) END"""
-"""Shared, so that who looks at once with others does not take them for the owner."""
+_A_VERSION = "(random() * 4611686018427387904)::bigint"
+"""The first one is nobody else's, whenever the row was made: see `Statements.write`."""
 
 _TYPES = {
     "key": "bytea PRIMARY KEY",
@@ -71,7 +71,7 @@ class Statements:
         self.exists = "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL"
         self.tables = (record, occurrence)
         self.create = _create(record, occurrence)
-        self.read = _read(record, occurrence)
+        self.ask = _ask(record, occurrence)
         self.write = _write(record, occurrence)
         self.release = _release(record)
         self.prolong = _prolong(record)
@@ -106,25 +106,70 @@ def _create(record: str, occurrence: str) -> str:
     """
 
 
-def _read(record: str, occurrence: str) -> str:
-    """Take keys, occurrences, retentions; our home. Return, in their order, clock and record."""
-    lives = _LIVES.format(mine="$4")
-    return f"""
-        WITH clock AS MATERIALIZED (SELECT {_NOW} AS now)
-        SELECT clock.now, r.version, r.home, r.fence, r.watermark, r.floor, r.open_due,
-            r.attempt, r.owner, r.last, r.last_due, r.forget_at, r.till,
-            CASE WHEN r.owner IS NULL OR r.till > clock.now THEN false ELSE {lives} END AS lives,
-            CASE WHEN r.floor IS NULL THEN NULL ELSE
-                (SELECT o.due FROM {occurrence} o WHERE o.key = r.key AND o.due = a.due)
-            END AS ran,
-            CASE WHEN r.floor IS NULL THEN NULL ELSE
-                (SELECT max(o.due) FROM {occurrence} o
-                WHERE o.key = r.key AND o.due <= clock.now - a.keep)
-            END AS newest
-        FROM unnest($1::bytea[], $2::bigint[], $3::bigint[])
-            WITH ORDINALITY AS a(key, due, keep, place)
-        CROSS JOIN clock LEFT JOIN {record} r ON r.key = a.key ORDER BY a.place
+def _ask(record: str, occurrence: str) -> str:
+    """Grant what is plain, and return clock and record for the rest.
+
+    Take, for each question, key, name, occurrence, lateness, retention, whether it may be granted
+    here, is exclusive, wants redeliveries, and its attempt; our home, a lease, a timeout. Return
+    what was read, in their order; and, with the first, the keys that were granted and their fences.
+
+    What is granted here is what `_record.decide` grants where nobody holds the key, and nothing but
+    its newest occurrence counts: no exact set, no redelivery, no retention that is over.
     """
+    lives = _lives("a", "$10")
+    names = ", ".join(_TYPES)
+    return f"""
+        WITH clock AS MATERIALIZED (SELECT {_NOW} AS now),
+        asked AS MATERIALIZED (
+            SELECT clock.now, r.version, r.home, r.fence, r.watermark, r.floor, r.open_due,
+                r.attempt, r.owner, r.last, r.last_due, r.forget_at, r.till,
+                a.key, a.name, a.due, a.keep, a.exclusive, a.asker, a.place,
+                a.plain AND (a.due IS NULL OR a.due BETWEEN clock.now - a.late AND clock.now)
+                AND (r.key IS NULL
+                    OR r.owner IS NULL AND r.floor IS NULL AND r.forget_at >= clock.now
+                    AND r.last IS DISTINCT FROM a.asker
+                    AND (a.due IS NULL OR r.watermark IS NULL OR r.watermark < a.due)
+                    AND (a.due IS NULL OR r.open_due IS NULL OR NOT a.redeliver)) AS granted
+            FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[],
+                $6::boolean[], $7::boolean[], $8::boolean[], $9::text[]) WITH ORDINALITY
+                AS a(key, name, due, late, keep, plain, exclusive, redeliver, asker, place)
+            CROSS JOIN clock LEFT JOIN {record} r ON r.key = a.key
+        ), granted AS (
+            INSERT INTO {record} AS r ({names})
+            SELECT key, name, coalesce(version + 1, {_A_VERSION}), greatest(fence + 1, now),
+                greatest(watermark, due), NULL,
+                CASE WHEN exclusive AND due IS NOT NULL THEN due ELSE open_due END,
+                CASE WHEN exclusive AND due IS NOT NULL THEN 1 ELSE coalesce(attempt, 0) END,
+                CASE WHEN exclusive THEN asker END, asker, due,
+                least(greatest(forget_at, now + keep), {FOREVER}),
+                CASE WHEN exclusive THEN nullif($10::bigint, 0) END,
+                CASE WHEN exclusive AND $10::bigint = 0 THEN now + $11::bigint ELSE 0 END
+            FROM asked WHERE granted ORDER BY key
+            {_over_what_was_read()}
+            RETURNING r.key, r.fence
+        ), told AS (
+            SELECT array_agg(key) AS keys, array_agg(fence) AS fences,
+                CASE WHEN count(*) > 0 THEN {_timeout("$12")} END
+            FROM granted
+        )
+        SELECT a.now, a.version, a.home, a.fence, a.watermark, a.floor, a.open_due,
+            a.attempt, a.owner, a.last, a.last_due, a.forget_at, a.till,
+            CASE WHEN a.owner IS NULL OR a.till > a.now THEN false ELSE {lives} END AS lives,
+            CASE WHEN a.floor IS NULL THEN NULL ELSE
+                (SELECT o.due FROM {occurrence} o WHERE o.key = a.key AND o.due = a.due)
+            END AS ran,
+            CASE WHEN a.floor IS NULL THEN NULL ELSE
+                (SELECT max(o.due) FROM {occurrence} o
+                WHERE o.key = a.key AND o.due <= a.now - a.keep)
+            END AS newest,
+            told.keys, told.fences
+        FROM asked a LEFT JOIN told ON a.place = 1 ORDER BY a.place
+    """
+
+
+def _over_what_was_read() -> str:
+    updates = ", ".join(f"{name} = excluded.{name}" for name in _TYPES if name != "key")
+    return f"ON CONFLICT (key) DO UPDATE SET {updates} WHERE r.version = excluded.version - 1"
 
 
 def _write(record: str, occurrence: str) -> str:
@@ -135,13 +180,12 @@ def _write(record: str, occurrence: str) -> str:
     types = {name: kind.split()[0] for name, kind in _TYPES.items()}
     arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types.values(), 1))
     names, new = ", ".join(types), ", ".join(f"new.{name}" for name in types)
-    updates = ", ".join(f"{name} = excluded.{name}" for name in types if name != "key")
     go_key, go_until, come_key, come_due, timeout = (f"${len(types) + n}" for n in range(1, 6))
     return f"""
         WITH written AS (
             INSERT INTO {record} AS r ({names})
             SELECT {new} FROM unnest({arrays}) AS new({names}) ORDER BY new.key
-            ON CONFLICT (key) DO UPDATE SET {updates} WHERE r.version = excluded.version - 1
+            {_over_what_was_read()}
             RETURNING r.key
         ), gone AS (
             DELETE FROM {occurrence} o
@@ -203,7 +247,7 @@ def _confirm(record: str) -> str:
 
 def _purge(record: str, occurrence: str) -> str:
     """Forget some of what counts no more, without waiting for anybody."""
-    lives = _LIVES.format(mine="$1")
+    lives = _lives("r", "$1")
     return f"""
         WITH over AS MATERIALIZED (
             SELECT r.key FROM {record} r
@@ -217,7 +261,7 @@ def _purge(record: str, occurrence: str) -> str:
 
 def _page(record: str) -> str:
     """Take our home and the last key before the page. The columns are as `record_of` wants."""
-    lives = _LIVES.format(mine="$1")
+    lives = _lives("r", "$1")
     return f"""
         WITH clock AS MATERIALIZED (SELECT {_NOW} AS now)
         SELECT clock.now, r.key, r.name, r.fence, r.watermark, r.floor, r.open_due, r.attempt,
@@ -230,7 +274,7 @@ def _page(record: str) -> str:
 
 def _evict(record: str) -> str:
     """Take our home and a key. Return how many were held."""
-    lives = _LIVES.format(mine="$1")
+    lives = _lives("r", "$1")
     return f"""
         WITH held AS MATERIALIZED (
             SELECT r.key FROM {record} r
@@ -247,6 +291,15 @@ def _evict(record: str) -> str:
 def _timeout(milliseconds: str) -> str:
     setting = f"set_config('idle_session_timeout', {milliseconds}::text, false)"
     return f"CASE WHEN {milliseconds}::text IS NOT NULL THEN {setting} END"
+
+
+def _lives(row: str, mine: str) -> str:
+    """Say whether the session of a row's home is there.
+
+    Shared, so that who looks at once with others does not take them for the owner.
+    """
+    return f"""CASE WHEN {row}.home IS NULL THEN false WHEN {row}.home = {mine} THEN true
+        ELSE NOT pg_try_advisory_xact_lock_shared({row}.home) END"""
 
 
 def _quoted(name: str) -> str:

@@ -1,8 +1,11 @@
 """PostgreSQL as a store of locks: what is given back goes first, then claims, then renewals.
 
-A batch of claims is read in one round trip, decided here by `_record.decide`, and what was granted
-is written in a second one, over the versions that were read. Nothing is locked in between, so that
-a replica that stops there stops nobody. What somebody else has written meanwhile is read again.
+A batch of claims takes one round trip: where nobody holds the key and only its newest occurrence
+counts, the statement grants by itself, and what it read of the other keys is mostly a refusal. What
+else is to be granted (redeliveries, exact sets, a holder who died) is decided here, by
+`_record.decide`, and written in a second round trip over the versions that were read. Nothing is
+locked in between, so that a replica that stops there stops nobody. What somebody else has written
+meanwhile is asked again.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from aiosched.durations import MINUTE, SECOND
 from aiosched.errors import LockerUnavailable
 from aiosched.lockers import _postgres_look
 from aiosched.lockers._postgres_bell import RING, Listen
-from aiosched.lockers._postgres_draft import Draft, Tenure
+from aiosched.lockers._postgres_draft import Draft, PlainGrant, Tenure, drafted
 from aiosched.lockers._postgres_session import Borrowed, Session
 from aiosched.lockers._postgres_sql import Statements, spelled
 from aiosched.lockers._renewal import Lease, Renew
@@ -53,6 +56,14 @@ class PostgresStore:
     async def perform(self, batch: Sequence[Request]) -> list[object]:
         """Answer each request (see `aiosched.lockers._actor.Perform`)."""
         await self._line.ready()
+        home = self._line.home
+        answers = await self._answers(batch)
+        if self._line.home != home:  # what it was granted ended with it, before it is told
+            raise LockerUnavailable("the session has ended while it was asked")
+        return [answers.get(request, True) for request in batch]
+
+    async def _answers(self, batch: Sequence[Request]) -> dict[Request, object]:
+        """Return those that say more than yes."""
         releases = [each for each in batch if isinstance(each, Release)]
         asked = [each for each in batch if isinstance(each, (Ask, Look))]
         answers: dict[Request, object] = {}
@@ -72,7 +83,7 @@ class PostgresStore:
             await self._purge()
         if not answers:
             await self._line.fetch("SELECT 1")
-        return [answers.get(request, True) for request in batch]
+        return answers
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -121,7 +132,7 @@ class PostgresStore:
 
     async def _decide(self, asked: list[Ask | Look], answers: dict[Request, object]) -> None:
         for _ in range(_ROUNDS):
-            drafts = await self._drafts(asked)
+            drafts = await self._ask(asked, answers)
             written = await self._write([each for each in drafts if each.is_changed])
             asked = []
             for draft in drafts:
@@ -137,22 +148,31 @@ class PostgresStore:
                 f"{request.key!r} is changed by others all the time"
             )
 
-    async def _drafts(self, asked: Sequence[Ask | Look]) -> list[Draft]:
-        claims = [each.claim if isinstance(each, Ask) else None for each in asked]
+    async def _ask(
+        self, asked: Sequence[Ask | Look], answers: dict[Request, object]
+    ) -> list[Draft]:
+        """Answer what the store grants at once; return the rest, as it was read."""
+        together: dict[str, list[Ask | Look]] = {}
+        for request in asked:
+            together.setdefault(request.key, []).append(request)
+        columns = [_columns(each, alone=len(together[each.key]) == 1) for each in asked]
+        home, idle = self._line.home, self._idle_while_held()
         began = time.time()
         rows = await self._line.fetch(
-            self._statements.read,
-            [spelled(each.key)[0] for each in asked],
-            [each and each.due_us for each in claims],
-            [max(each.keep_us, each.late_us) if each else 0 for each in claims],
-            self._line.home,
+            self._statements.ask, *zip(*columns, strict=True), home, self._lease.ttl_us, idle
         )
         self.clock_offset = rows[0]["now"] / SECOND - (began + time.time()) / 2
-        by_key: dict[str, list[tuple[Ask | Look, Any]]] = {}
-        for request, row in zip(asked, rows, strict=True):
-            by_key.setdefault(request.key, []).append((request, row))
-        tenure = Tenure(self._line.home or None, self._lease.ttl_us)
-        return [_draft(key, pairs, tenure) for key, pairs in by_key.items()]
+        fences = dict(zip(rows[0]["keys"] or (), rows[0]["fences"] or (), strict=True))
+        rest: dict[str, list[Any]] = {}
+        for request, (filed, *_), row in zip(asked, columns, rows, strict=True):
+            if filed in fences and isinstance(request, Ask):
+                answers[request] = PlainGrant(request.claim.due_us, fences[filed])
+                if request.claim.exclusive:
+                    self._held.add(request.attempt)
+            else:
+                rest.setdefault(request.key, []).append(row)
+        tenure = Tenure(home or None, self._lease.ttl_us)
+        return [drafted(key, together[key], rows, tenure) for key, rows in rest.items()]
 
     async def _write(self, drafts: list[Draft]) -> set[bytes]:
         if not drafts:
@@ -167,7 +187,7 @@ class PostgresStore:
             [until for _filed, until in dropped],
             [filed for filed, _due in added],
             [due for _filed, due in added],
-            self._idle(str(max(round(self._lease.ttl * 1000), 1))),
+            self._idle_while_held(),
         )
         return set(row[0] or ())
 
@@ -185,6 +205,9 @@ class PostgresStore:
         held = set(row[0] or ())
         return [attempt in held for attempt in attempts]
 
+    def _idle_while_held(self) -> str | None:
+        return self._idle(str(max(round(self._lease.ttl * 1000), 1)))
+
     def _idle(self, milliseconds: str) -> str | None:
         """Return how long the session may be idle, None where it is no matter."""
         return milliseconds if self._line.home else None
@@ -196,11 +219,20 @@ class PostgresStore:
         await self._line.fetch(self._statements.purge, self._line.home)
 
 
-def _draft(key: str, pairs: list[tuple[Ask | Look, Any]], tenure: Tenure) -> Draft:
-    draft = Draft(key, [row for _request, row in pairs], tenure)
-    for request, _row in pairs:
-        if isinstance(request, Ask):
-            draft.ask(request)
-        else:
-            draft.look(request)
-    return draft
+def _columns(request: Ask | Look, *, alone: bool) -> tuple[object, ...]:
+    """Return what `Statements.ask` takes for one question; *alone* it is about its key."""
+    filed, name = spelled(request.key)
+    if not isinstance(request, Ask):
+        return filed, name, None, 0, 0, False, False, False, None
+    claim = request.claim
+    return (
+        filed,
+        name,
+        claim.due_us,
+        claim.late_us,
+        max(claim.keep_us, claim.late_us),
+        alone and not claim.exact,
+        claim.exclusive,
+        claim.redeliver,
+        request.attempt,
+    )

@@ -106,9 +106,7 @@ TERMINATE = f"SELECT pg_terminate_backend(pid) {OTHERS}"
 # ── round trips ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_claims_of_one_turn_cost_two_round_trips_and_all_else_costs_one(
-    proxy, postgres_database, mode, key
-):
+async def test_what_is_asked_in_one_turn_costs_one_round_trip(proxy, postgres_database, mode, key):
     dsn = f"postgresql://postgres@127.0.0.1:{proxy.port}/{postgres_database}"
     # Patient: what is tried again, and renewals, would be counted as well.
     async with opened(PostgresLocker(dsn, ttl=60, mode=mode, timeout=20)) as locker:
@@ -132,7 +130,7 @@ async def _count_trips(locker, proxy, key):
     claimed, locks = await trips(*claims())
     refused, errors = await trips(*claims())
     given_back, were_held = await trips(*(lock.unlock() for lock in locks))
-    assert (claimed, refused, given_back) == (2, 1, 1)
+    assert (claimed, refused, given_back) == (1, 1, 1)
     assert {type(error) for error in errors} == {AlreadyRan}
     assert all(were_held)
 
@@ -185,7 +183,9 @@ async def test_a_terminated_session_loses_all_its_locks_at_once(dsn, sql, key):
         assert await (await locker.lock(key)).unlock()  # on a new session
 
 
-async def test_what_was_read_by_a_session_is_not_written_by_another(dsn, monkeypatch, key):
+@pytest.mark.parametrize("exact", [False, True])  # granted as it is read, and after that
+async def test_what_a_session_was_granted_ends_with_it(dsn, monkeypatch, key, exact):
+    claim = Claim(key, exact=exact)
     async with opened(PostgresLocker(dsn)) as locker:
         (store,) = (each.store for each in locker._open.values())
         fetch = store._line.fetch
@@ -198,10 +198,10 @@ async def test_what_was_read_by_a_session_is_not_written_by_another(dsn, monkeyp
 
         monkeypatch.setattr(store._line, "fetch", end_after)
         with pytest.raises(LockerUnavailable, match="session"):
-            await locker.lock(key)
+            await locker.claim(claim)
         monkeypatch.undo()
         async with opened(PostgresLocker(dsn)) as other:
-            lock = await locker.lock(key)
+            lock = await locker.claim(claim)
             with pytest.raises(LockHeld):
                 await other.lock(key)
             assert await lock.unlock()
@@ -289,14 +289,17 @@ async def test_a_silent_server_is_unavailable_after_the_timeout(locker, proxy, k
     assert locker.last_error is None
 
 
-async def test_who_asks_again_is_given_the_grant_whose_answer_was_lost(locker, other, proxy, key):
-    await (await locker.claim(Claim(key, ago(9)))).unlock()
-    claim = Claim(key, ago(5))
+@pytest.mark.parametrize("exact", [False, True])  # granted as it is read, and after that
+async def test_who_asks_again_is_given_the_grant_whose_answer_was_lost(
+    locker, other, proxy, key, exact
+):
+    await (await locker.claim(Claim(key, ago(9), exact=exact))).unlock()
+    claim = Claim(key, ago(5), exact=exact)
     reading = proxy.to_client.messages
     asking = asyncio.create_task(locker.claim(claim))
-    while proxy.to_client.messages == reading:
+    while exact and proxy.to_client.messages == reading:
         await asyncio.sleep(0)
-    proxy.to_client.is_silent = True  # it was read, and will be written
+    proxy.to_client.is_silent = True
     with pytest.raises(LockerUnavailable):
         await asking
     proxy.to_client.is_silent = False

@@ -119,6 +119,6 @@ async def test_who_is_always_too_slow_is_told(postgres_server, monkeypatch):
 
         monkeypatch.setattr(store._line, "fetch", slowly)
         with pytest.raises(LockerUnavailable, match="'contended' is changed by others"):
-            await locker.lock("contended")
+            await locker.claim(Claim("contended", exact=True))  # which is read first
         monkeypatch.undo()
         assert await (await locker.lock("contended")).unlock()
