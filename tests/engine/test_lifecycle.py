@@ -1023,7 +1023,7 @@ from aiosched import Outcome, Scheduler
 
 scheduler = Scheduler()
 
-@scheduler.every(milliseconds=10, name="slow", max_runs=1)
+@scheduler.once(after=0.01, name="slow")
 async def slow():
     print("began", flush=True)
     try:
