@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
@@ -347,6 +348,40 @@ async def test_a_minority_that_restarts_empty_may_not_vote_at_once(forgetful_red
         await lock.unlock()
         with pytest.raises((AlreadyRan, Superseded)):
             await eventually(lambda: other.claim(claim), LockerUnavailable)
+
+
+async def test_two_of_five_that_forget_neither_run_it_again_nor_turn_fences_back(
+    locker, other, servers, key
+):
+    claim = Claim(key, ago(5))
+    lock = await locker.claim(claim)
+    for server in servers[:2]:
+        server.ask("FLUSHALL")
+    assert await lock.unlock()
+    with pytest.raises((AlreadyRan, Superseded)):
+        await eventually(lambda: other.claim(claim), LockerUnavailable)
+    after = await eventually(lambda: other.claim(Claim(key, ago(4))), LockerUnavailable)
+    assert after.fence > lock.fence
+    assert await after.unlock()
+    with pytest.raises((AlreadyRan, Superseded)):
+        await eventually(lambda: locker.claim(claim), LockerUnavailable)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+async def test_claims_and_fences_survive_restarts_of_all(servers, key, count):
+    fences, due = [], ago(9)
+    async with opened(locker_of(servers[:count])) as locker:
+        for number in range(3):
+            claiming = partial(locker.claim, Claim(key, due))
+            lock = await eventually(claiming, LockerUnavailable, LockHeld)
+            fences.append(lock.fence)
+            assert await lock.unlock()
+            for server in servers[:count]:
+                server.restart(kill=number % 2 == 1)
+            with pytest.raises(AlreadyRan):
+                await eventually(claiming, LockerUnavailable)
+            due = ago(8 - number)
+    assert fences == sorted(set(fences))
 
 
 async def test_records_are_those_of_the_majority(locker, servers, key):

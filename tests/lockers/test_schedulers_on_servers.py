@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from contextlib import AsyncExitStack
 
 import pytest
@@ -44,6 +45,22 @@ def make(request, tmp_path):
     if request.param == "file":
         return lambda: FileLocker(tmp_path / "locks")
     return maker(request.param, request)
+
+
+@pytest.fixture(params=LEASED)
+def unreachable(request):
+    """A locker whose servers are not there."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    if request.param in ("advisory", "lease"):
+        dsn = f"postgresql://nobody@127.0.0.1:{port}/none"
+        return PostgresLocker(dsn, ttl=TTL, mode=request.param, timeout=0.2)
+    if request.param == "redis":
+        return RedisLocker(f"redis://127.0.0.1:{port}", ttl=TTL, timeout=0.2)
+    hosts = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    urls = [f"redis://{host}:{port}" for host in hosts]
+    return RedlockLocker(urls, ttl=TTL, timeout=0.2)
 
 
 class Fleet:
@@ -140,6 +157,44 @@ async def test_what_another_replica_ran_is_refused_as_already_run(make, fleet):
     assert (second.status, second.refusal.gate) == ("refused", "lock")
     assert second.refusal.reason == "already_ran"
     assert second.run.due_at == first.run.due_at
+
+
+async def test_what_is_older_than_what_ran_is_refused_as_superseded(make, fleet):
+    older, newer = ago(2), ago(1)
+    async with opened(make()) as other:
+        await (await other.claim(Claim(fleet.key, newer))).unlock()
+    refused = await outcome_of(make(), fleet.key, older)
+    assert (refused.gate, refused.reason) == ("lock", "superseded")
+
+
+async def test_what_another_replica_holds_is_refused_as_held(make, fleet):
+    async with opened(make()) as other:
+        lock = await other.lock(fleet.key)
+        refused = await outcome_of(make(), fleet.key, ago(1), misfire_grace=1.5)
+        assert (refused.gate, refused.reason) == ("lock", "held")
+        await lock.unlock()
+
+
+async def test_a_store_that_nobody_reaches_is_refused_as_unavailable(unreachable, fleet):
+    refused = await outcome_of(unreachable, fleet.key, ago(1), misfire_grace=1.5)
+    assert (refused.gate, refused.reason) == ("lock", "unavailable")
+
+
+async def outcome_of(locker, key, due, **options):
+    """Return why the occurrence of *due* is refused, by a replica to which it is due just now."""
+    told = asyncio.Queue()
+
+    async def job() -> None:
+        pass
+
+    skew = (due - ago(0)).total_seconds() - 0.2
+    async with Scheduler(locker=locker, clock=SystemClock(skew=skew)) as scheduler:
+        scheduler.on(Outcome, told.put_nowait)
+        scheduler.add(job, Once(due), name=key, **options)
+        async with asyncio.timeout(20):
+            outcome = await told.get()
+    assert outcome.status == "refused"
+    return outcome.refusal
 
 
 async def test_a_run_of_five_leases_keeps_its_lock_and_leaves_nothing(leased, fleet):
