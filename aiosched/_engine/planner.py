@@ -17,7 +17,7 @@ from aiosched._engine.record import JobRecord
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed
 from aiosched._engine.wheel import IDLE, Instants, Ladder
-from aiosched.durations import MILLISECOND, SECOND
+from aiosched.durations import MILLISECOND, MINUTE, SECOND
 from aiosched.events import Planned
 from aiosched.moments import from_us
 from aiosched.protocols import SteppingClock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiosched.options import JobSpec
 
 _STEP: Final = 100 * MILLISECOND  # less is slewing, or a reading between two ticks
+_BELIEVED: Final = 10 * MINUTE  # how long a measured offset is
 _LOOK: Final = SECOND  # how long a step of the wall clock may go unnoticed
 
 
@@ -44,7 +45,7 @@ class Planner:
         self.wall = self.mono = self.offset = 0
         self.instants: Instants[JobRecord] = Instants()
         self.ladder: Ladder[JobRecord] = Ladder()
-        self.store_offsets: dict[int, int] = {}
+        self.store_offsets: dict[int, tuple[int, int]] = {}
         self.active = False
         self.held = False  # whoever fires sets the timer when all is fired
         self._known = False
@@ -181,14 +182,20 @@ class Planner:
         return due + self.offset if job._wheel is self.ladder else due
 
     def behind(self, spec: JobSpec) -> int:
-        """Return by how much the clock of the store is behind ours, as far as it is known."""
-        return self.store_offsets.get(id(spec.locker), 0)
+        """Return by how much the clock of the store is behind ours, as far as it is known.
+
+        What was measured some time ago is not believed for ever: a clock that is set right slowly
+        makes no step. Whoever is early then is told so, and it is measured again.
+        """
+        offset, until = self.store_offsets.get(id(spec.locker), (0, 0))
+        return offset if self.mono < until else 0
 
     def note_early(self, run: Run, wait: float) -> None:
         """Remember what it tells of a store's clock that *run* is due in *wait* seconds by it."""
         measured = self._time.now() - run.due_us + round(wait * SECOND)
         job: JobRecord = run.job
-        self.store_offsets[id(job._spec.locker)] = max(0, measured)
+        believed_until = self._time.monotonic() + _BELIEVED
+        self.store_offsets[id(job._spec.locker)] = max(0, measured), believed_until
         self.wake_anew(job)
         self.arm()
 

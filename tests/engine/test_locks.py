@@ -695,6 +695,29 @@ async def test_a_step_of_the_hosts_clock_forgets_what_was_measured(virtual_time)
     assert told.outcomes[1].at == pytest.approx(at(120), abs=timedelta(milliseconds=1))
 
 
+async def test_an_offset_that_shrinks_slowly_is_not_believed_for_ever(virtual_time):
+    fast = virtual_time.skewed(5)
+    scheduler = Scheduler(clock=fast, locker=MemoryLocker())
+    told = support.Told(scheduler)
+    scheduler.add(nothing, MINUTELY, name="a")
+    async with scheduler:
+        for number in range(20):
+            await asyncio.sleep(60)
+            fast.skew = max(0.0, 5 - (number + 1) * 0.05)  # less at once is no step
+            assert number == 0 or behind(told.outcomes[-1]) > 3
+        while fast.skew > 0:
+            await asyncio.sleep(60)
+            fast.skew = max(0.0, fast.skew - 0.05)
+        await asyncio.sleep(1200)
+    assert set(told.statuses()) == {"succeeded"}
+    assert behind(told.outcomes[-1]) < 0.01
+
+
+def behind(outcome):
+    """Return how long after its occurrence it was told, by the clock of its host."""
+    return (outcome.at - outcome.run.due_at).total_seconds()
+
+
 async def test_a_host_whose_clock_is_slow_is_told_what_ran_before(virtual_time):
     slow = virtual_time.skewed(-5)
     locker = MemoryLocker()
