@@ -145,13 +145,17 @@ def _until(holding: Holding, rules: Rules, timeline: Timeline) -> float:
     """Return when *holding* ended for its holder by force.
 
     A session ends with its connection, and with it the lock, at once. A holder that stands still
-    meanwhile hears of it with its next step: as it takes none before, it is counted until it stood
-    still.
+    meanwhile hears of it with its next step, if its function has not come to its end with the very
+    same step: as it takes none before, it is counted until it stood still.
     """
     life = timeline.lives[holding.worker]
-    if rules.store != "session" or holding.lost == inf:
+    if rules.store != "session":
         return life.gone
-    return min(life.gone, timeline.stood_still_since(holding.worker, holding.lost))
+    heard = min(holding.lost, holding.end)
+    since = timeline.stood_still_since(holding.worker, heard)
+    if holding.lost == inf and not timeline.was_cut_off(holding.worker, (since, heard)):
+        return life.gone
+    return min(life.gone, since)
 
 
 def _fences(book: Book) -> Iterator[Finding]:

@@ -162,6 +162,17 @@ def test_a_session_may_end_while_its_holder_stands_still(store: str, found: list
     assert kinds(judge(replace(TWO, store=store), *history)) == found
 
 
+@pytest.mark.parametrize(("mode", "found"), [("reset", []), (None, ["overlap"])])
+def test_who_stood_still_may_end_before_it_hears_of_its_session(
+    mode: str, found: list[str]
+) -> None:
+    still = [Event(15, "a", "stopped"), Event(22, "a", "continued")]
+    cut = [Event(16, "a", "network", mode=mode), Event(16.1, "a", "network", mode="fine")]
+    first, end = granted("a", 10, 10.1, 1, until=21.0), ended("a", 22.1, 1)
+    history = up("a", "b"), first, still, cut if mode else [], end, run("b", 20, 2, NEXT)
+    assert kinds(judge(replace(TWO, store="session"), *history)) == found
+
+
 def test_a_renewal_moves_the_deadline() -> None:
     first = granted("a", 10, 10.1, 1, until=15.0)
     renewed = [Event(14, "a", "renewed", key="k", fence=1, until=25.0)]

@@ -78,6 +78,10 @@ class Timeline:
         still = self.lives[worker].still
         return min((begin for begin, end in still if begin <= at <= end + slack), default=inf)
 
+    def was_cut_off(self, worker: str, span: Span) -> bool:
+        """Tell whether the connections of *worker* were disturbed in *span*."""
+        return _meets(self.lives[worker].cut_off, span, 0)
+
     def is_calm(self, span: Span) -> bool:
         """Tell whether nobody at all had any trouble, came or went in *span*."""
         recovery = self._rules.recovery
