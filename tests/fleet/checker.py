@@ -153,7 +153,7 @@ def _until(holding: Holding, rules: Rules, timeline: Timeline) -> float:
         return life.gone
     heard = min(holding.lost, holding.end)
     since = timeline.stood_still_since(holding.worker, heard)
-    if holding.lost == inf and not timeline.was_cut_off(holding.worker, (since, heard)):
+    if holding.lost == inf and not timeline.has_lost_connections(holding.worker, (since, heard)):
         return life.gone
     return min(life.gone, since)
 

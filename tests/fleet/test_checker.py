@@ -162,14 +162,19 @@ def test_a_session_may_end_while_its_holder_stands_still(store: str, found: list
     assert kinds(judge(replace(TWO, store=store), *history)) == found
 
 
-@pytest.mark.parametrize(("mode", "found"), [("reset", []), (None, ["overlap"])])
-def test_who_stood_still_may_end_before_it_hears_of_its_session(
-    mode: str, found: list[str]
-) -> None:
+@pytest.mark.parametrize(("what", "found"), [("network", []), ("server", []), ("", ["overlap"])])
+def test_who_stood_still_may_end_before_it_hears_it(what: str, found: list[str]) -> None:
     still = [Event(15, "a", "stopped"), Event(22, "a", "continued")]
-    cut = [Event(16, "a", "network", mode=mode), Event(16.1, "a", "network", mode="fine")]
+    cut = {
+        "network": [Event(16, "a", what, mode="reset"), Event(16.1, "a", what, mode="fine")],
+        "server": [
+            Event(16, "", what, server="s", mode="killed"),
+            Event(16.1, "", what, server="s", mode="fine"),
+        ],
+        "": [],
+    }[what]
     first, end = granted("a", 10, 10.1, 1, until=21.0), ended("a", 22.1, 1)
-    history = up("a", "b"), first, still, cut if mode else [], end, run("b", 20, 2, NEXT)
+    history = up("a", "b"), first, still, cut, end, run("b", 20, 2, NEXT)
     assert kinds(judge(replace(TWO, store="session"), *history)) == found
 
 

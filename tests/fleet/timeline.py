@@ -78,9 +78,9 @@ class Timeline:
         still = self.lives[worker].still
         return min((begin for begin, end in still if begin <= at <= end + slack), default=inf)
 
-    def was_cut_off(self, worker: str, span: Span) -> bool:
-        """Tell whether the connections of *worker* were disturbed in *span*."""
-        return _meets(self.lives[worker].cut_off, span, 0)
+    def has_lost_connections(self, worker: str, span: Span) -> bool:
+        """Tell whether those of *worker* may have ended in *span*, by network or server."""
+        return _meets([*self.lives[worker].cut_off, *self._outages], span, 0)
 
     def is_calm(self, span: Span) -> bool:
         """Tell whether nobody at all had any trouble, came or went in *span*."""
