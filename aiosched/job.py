@@ -124,11 +124,13 @@ class Job(JobRecord):
     def pause(self, until: datetime | None = None) -> None:
         """Let nothing be due until `resume`, or until an aware moment, which itself may be due."""
         until_us = None if until is None else aware_us(until, "until")
-        self._engine.in_loop(lambda: self._engine.registry.pause(self, until_us))
+        engine = self._engine
+        engine.in_loop(engine.registry.pause, self, until_us)
 
     def resume(self) -> None:
         """Go on; what would have been due meanwhile is not made up for."""
-        self._engine.in_loop(lambda: self._engine.registry.resume(self))
+        engine = self._engine
+        engine.in_loop(engine.registry.resume, self)
 
     def update(self, *, trigger: Trigger | None = None, **options: Unpack[JobOptions]) -> None:
         """Change the trigger or options, checked before anything changes; phase and history stay.
@@ -136,7 +138,8 @@ class Job(JobRecord):
         Raises:
             TypeError, ValueError: As `Scheduler.add`.
         """
-        self._engine.in_loop(lambda: self._engine.registry.update(self, trigger, options))
+        engine = self._engine
+        engine.in_loop(engine.registry.update, self, trigger, options)
 
     def remove(self, *, cancel: bool = False) -> None:
         """Forget the job. Queued runs are cancelled; those that go on only with *cancel*.
@@ -144,7 +147,8 @@ class Job(JobRecord):
         Raises:
             UnknownJob: It was removed already.
         """
-        self._engine.in_loop(lambda: self._engine.registry.remove(self, cancel=cancel))
+        engine = self._engine
+        engine.in_loop(engine.registry.remove, self, cancel)
 
     def _check_registered(self) -> None:
         if self._state is JobState.REMOVED:

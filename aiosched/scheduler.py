@@ -125,10 +125,7 @@ class Scheduler(Registrar):
             DuplicateJob: The name is taken.
             TypeError, ValueError: Something does not fit; nothing is registered.
         """
-        engine = self._engine
-        job = engine.in_loop(
-            lambda: engine.registry.add(self._make(func, trigger, args, kwargs, options))
-        )
+        job = self._engine.in_loop(self._add, func, trigger, args, kwargs, options)
         return cast("Job", job)
 
     def include(self, group: JobGroup, *, prefix: str = "") -> list[Job]:
@@ -402,6 +399,16 @@ class Scheduler(Registrar):
 
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
+
+    def _add(
+        self,
+        func: Callable[..., Any],
+        trigger: Trigger,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+    ) -> JobRecord:
+        return self._engine.registry.add(self._make(func, trigger, args, kwargs, options))
 
     def _make(  # noqa: PLR0913, PLR0917 - what a job is made of
         self,

@@ -342,16 +342,16 @@ class Engine:
         if self._loop is not asyncio.get_running_loop():
             raise SchedulerClosed("the scheduler runs on another event loop: await this there")
 
-    def in_loop(self, call: Callable[[], T]) -> T:
+    def in_loop(self, call: Callable[..., T], *args: Any) -> T:
         """Make a change where the machinery runs: a sync job calls from its worker thread."""
         loop = self._loop
         if loop is None or threading.get_ident() == self._thread or not loop.is_running():
-            return call()
+            return call(*args)
         result: Future[T] = Future()
 
         def work() -> None:
             try:
-                result.set_result(call())
+                result.set_result(call(*args))
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller
                 result.set_exception(error)
 

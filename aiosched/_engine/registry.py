@@ -101,8 +101,8 @@ class Registry:
             trigger_for(trigger, name, spec, shop.timezone),
             spec,
             recipe.call,
-            self._lockers.gates_for(spec),
-            lock_key_for(spec.lock_key, name, recipe.arguments),
+            None if spec.is_usual else self._lockers.gates_for(spec),
+            name if spec.lock_key is None else lock_key_for(spec.lock_key, name, recipe.arguments),
         )
 
     def add(self, job: JobRecord) -> JobRecord:
@@ -131,7 +131,7 @@ class Registry:
             new[job.name] = job
         return [self.add(job) for job in new.values()]
 
-    def remove(self, job: JobRecord, *, cancel: bool) -> None:
+    def remove(self, job: JobRecord, cancel: bool) -> None:  # noqa: FBT001 - called by `in_loop`
         """Forget *job*; runs that go on are cancelled if *cancel*, queued runs always."""
         if self._jobs.get(job.name) is not job:
             raise UnknownJob(f"job {job.name!r} is not in this scheduler (any more)")
