@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from aiosched._engine import deadlock
@@ -148,7 +149,7 @@ class Job(JobRecord):
             UnknownJob: It was removed already.
         """
         engine = self._engine
-        engine.in_loop(engine.registry.remove, self, cancel)
+        engine.in_loop(partial(engine.registry.remove, cancel=cancel), self)
 
     def _check_registered(self) -> None:
         if self._state is JobState.REMOVED:

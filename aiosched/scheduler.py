@@ -400,15 +400,8 @@ class Scheduler(Registrar):
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
 
-    def _add(
-        self,
-        func: Callable[..., Any],
-        trigger: Trigger,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any] | None,
-        options: Mapping[str, Any],
-    ) -> JobRecord:
-        return self._engine.registry.add(self._make(func, trigger, args, kwargs, options))
+    def _add(self, *parts: Any) -> JobRecord:
+        return self._engine.registry.add(self._make(*parts))
 
     def _make(  # noqa: PLR0913, PLR0917 - what a job is made of
         self,

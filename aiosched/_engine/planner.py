@@ -232,6 +232,8 @@ class Planner:
             return self.arm()
         if job._wheel is self.instants:
             at -= self.wall - self.mono
+            if self._look is not None:  # it may be the first for which the wall clock is watched
+                at = min(at, self.mono + self._look)
         return self.arm() if at < self._armed_at else None
 
     def refresh(self) -> None:

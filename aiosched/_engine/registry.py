@@ -108,14 +108,11 @@ class Registry:
     def add(self, job: JobRecord) -> JobRecord:
         """Register a job that was made here just now."""
         self._jobs[job.name] = job
-        spec = job._spec
-        if not spec.is_usual or spec.priority:
-            self._count_priority(spec, 1)
-            if spec.expect_within is not None:
-                self._watch.expect(job)
+        self._count_priority(job._spec, 1)
+        if job._spec.expect_within is not None:
+            self._watch.expect(job)
         self._tell(job, JobChange.ADDED)
-        if self._planner.active:
-            self._plan(job)
+        self._plan(job)
         return job
 
     def add_all(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
@@ -131,7 +128,7 @@ class Registry:
             new[job.name] = job
         return [self.add(job) for job in new.values()]
 
-    def remove(self, job: JobRecord, cancel: bool) -> None:  # noqa: FBT001 - called by `in_loop`
+    def remove(self, job: JobRecord, *, cancel: bool) -> None:
         """Forget *job*; runs that go on are cancelled if *cancel*, queued runs always."""
         if self._jobs.get(job.name) is not job:
             raise UnknownJob(f"job {job.name!r} is not in this scheduler (any more)")

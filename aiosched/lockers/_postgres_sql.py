@@ -146,10 +146,10 @@ def _ask(record: str, occurrence: str) -> str:
                 CASE WHEN exclusive AND $10::bigint = 0 THEN now + $11::bigint ELSE 0 END
             FROM asked WHERE granted ORDER BY key
             {_over_what_was_read()}
-            RETURNING r.key, r.fence
+            RETURNING r.key, r.fence, r.owner
         ), told AS (
             SELECT array_agg(key) AS keys, array_agg(fence) AS fences,
-                CASE WHEN count(*) > 0 THEN {_timeout("$12")} END
+                CASE WHEN count(owner) > 0 THEN {_timeout("$12")} END
             FROM granted
         )
         SELECT a.now, a.version, a.home, a.fence, a.watermark, a.floor, a.open_due,

@@ -187,7 +187,7 @@ class PostgresStore:
             [until for _filed, until in dropped],
             [filed for filed, _due in added],
             [due for _filed, due in added],
-            self._idle_while_held(),
+            self._idle_while_held() if any(each.taken for each in drafts) else None,
         )
         return set(row[0] or ())
 

@@ -262,6 +262,18 @@ async def test_the_occurrences_of_an_unanchored_interval_are_told_in_wall_time(
     assert due == [at(10), at(HOUR + 20)]
 
 
+async def test_the_wall_is_looked_at_from_the_first_job_on_that_goes_by_it(virtual_time):
+    scheduler = Scheduler(clock=Silent(virtual_time))
+    steps = []
+    scheduler.on(ClockStepped, steps.append)
+    scheduler.add(nothing, Every(seconds=100))
+    async with scheduler:
+        scheduler.add(nothing, Once(at(5 * HOUR)), name="later")  # long after the next wake-up
+        virtual_time.step(HOUR)
+        await asyncio.sleep(1.01)
+        assert [each.seconds for each in steps] == [HOUR]
+
+
 async def test_a_step_is_told_by_the_next_interval_where_nobody_looks_at_the_wall(virtual_time):
     scheduler = Scheduler(clock=Silent(virtual_time))
     steps: list[ClockStepped] = []

@@ -207,6 +207,20 @@ async def test_what_a_session_was_granted_ends_with_it(dsn, monkeypatch, key, ex
             assert await lock.unlock()
 
 
+@pytest.mark.parametrize("exact", [False, True])  # granted as it is read, and after that
+async def test_a_session_that_holds_nothing_may_be_idle(dsn, key, exact):
+    async with opened(PostgresLocker(dsn, ttl=0.3)) as locker:
+        (store,) = (each.store for each in locker._open.values())
+        await locker.claim(Claim(key, ago(1), exclusive=False, exact=exact))
+        home = store._line.home
+        assert [row[0] for row in await store._line.fetch("SHOW idle_session_timeout")] == ["0"]
+        lock = await locker.claim(Claim(key, exact=exact))
+        assert [row[0] for row in await store._line.fetch("SHOW idle_session_timeout")] == ["300ms"]
+        assert await lock.unlock()
+        assert [row[0] for row in await store._line.fetch("SHOW idle_session_timeout")] == ["0"]
+        assert store._line.home == home
+
+
 async def test_a_leases_holder_does_not_mind_the_end_of_its_session(dsn, sql, key):
     async with opened(PostgresLocker(dsn, mode="lease")) as locker:
         lock = await locker.lock(key)
