@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from contextvars import Context
 from selectors import DefaultSelector, SelectorKey
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -16,6 +17,7 @@ from aiosched.errors import AioschedError
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
+_FINEST: Final = 1 / SECOND  # seconds: the least by which time goes on
 _GRACE: Final = 2.0  # real seconds for a thread of which nobody told us
 
 
@@ -53,6 +55,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._elapsed_us / SECOND
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Args]], object],
+        *args: *Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        # What is left until a deadline may be less than the finest step. Were it no time at all,
+        # whoever waits in a loop for what is left would wait for ever.
+        if 0 < delay < _FINEST:
+            delay = _FINEST
+        return super().call_later(delay, callback, *args, context=context)
 
     @contextmanager
     def real_work(self) -> Iterator[None]:

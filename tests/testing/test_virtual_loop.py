@@ -98,6 +98,29 @@ def test_a_sleep_of_less_than_a_microsecond_ends(after):
     assert 0 <= run(main()) <= 10
 
 
+# A deadline in 10 ms, which as a float is a trifle more than the microsecond that it means.
+ROUNDED_UP = [us for us in range(1_000, 9_000) if us / 1e6 + 0.01 > (us + 10_000) / 1e6][:5]
+
+
+@pytest.mark.parametrize("start", [us / 1e6 for us in ROUNDED_UP])
+def test_whoever_waits_for_what_is_left_until_a_deadline_comes_to_it(start):
+    async def main():
+        loop = asyncio.get_running_loop()
+        never = loop.create_future()
+        await asyncio.sleep(start)
+        until, turns = loop.time() + 0.01, 0
+        with loop.real_work():  # where time passes by timers alone
+            while (left := until - loop.time()) > 0:
+                others = loop.create_task(asyncio.wait({never}))  # so that something is ready
+                await asyncio.wait({others}, timeout=left)
+                others.cancel()
+                turns += 1
+                assert turns < 5
+        return loop.time()
+
+    assert run(main()) == pytest.approx(start + 0.01, abs=2e-6)
+
+
 def test_time_is_a_whole_number_of_microseconds_however_often_it_is_added_up():
     async def main():
         for _ in range(10_000):
