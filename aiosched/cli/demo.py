@@ -152,8 +152,16 @@ class _Show:
             after = f"{time.monotonic() - self._killed_at:.2f} s"
             text = f"↻ {after} later {name(worker)} takes {clock(due)} over: delivery {attempt}"
             self._screen.tell(self._scene, text, "green")
-        elif not tally.killed and due >= tally.expected[self._plan.occurrences // 2]:
+        elif not tally.killed and self._is_in_the_middle(due):
             self._kill(worker, due)
+
+    def _is_in_the_middle(self, due: datetime) -> bool:
+        """Say whether half of the occurrences have come, and the run of *due* cannot be over yet.
+
+        Told late of its start, one might kill who has ended it, and is in the next one.
+        """
+        half = self._scene.tally.expected[self._plan.occurrences // 2]
+        return due >= half and datetime.now(UTC) - due < timedelta(seconds=self._plan.takes / 2)
 
     def _kill(self, worker: int, due: datetime) -> None:
         self._fleet.kill(worker)

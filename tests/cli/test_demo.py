@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +19,8 @@ from rich.console import Console
 from aiosched.cli import _demo_fleet
 from aiosched.cli import demo as demo_command
 from aiosched.cli._app import run_app
-from aiosched.cli._demo_screen import Screen
-from aiosched.cli._demo_tally import Tally
+from aiosched.cli._demo_screen import Scene, Screen
+from aiosched.cli._demo_tally import Report, Tally
 from aiosched.cli.demo import Plan, WorkerDied, perform
 
 QUICK = Plan(workers=3, occurrences=6, every=0.5, takes=0.2)
@@ -55,6 +55,18 @@ async def test_one_dies_and_another_takes_over_and_nothing_is_lost(
     assert any("kill -9" in line for line in lines(screen))
     assert any("delivery 2" in line for line in lines(screen))
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("late", "killed"), [(0.0, [0]), (0.15, [])])
+def test_who_is_no_longer_in_the_middle_is_not_killed(
+    late: float, killed: list[int], screen: Screen
+) -> None:
+    due = datetime.now(UTC) - timedelta(seconds=late)
+    scene, kills = Scene([10, 11, 12], Tally((due,) * QUICK.occurrences)), []
+    fleet = SimpleNamespace(kill=kills.append)
+    demo_command._Show(QUICK, fleet, scene, screen)._hear(Report(0, "started", due))  # type: ignore[arg-type]
+    assert kills == killed
+    assert bool(scene.tally.killed) is bool(killed)
 
 
 async def test_cancelled_it_leaves_no_process_and_no_file(screen: Screen, folder: Path) -> None:
