@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from aiosched.errors import AlreadyRan, LockerUnavailable, LockHeld, LockLost, UnfitStore
+from aiosched.lockers._renewal import Renew
 from aiosched.lockers.postgres import PostgresLocker
 from aiosched.model import Claim
 from aiosched.testing._interrupt import Moment, interrupt
@@ -129,8 +130,12 @@ async def _count_trips(locker, proxy, key):
     due = ago(4)
     claimed, locks = await trips(*claims())
     refused, errors = await trips(*claims())
+    (store,) = (each.store for each in locker._open.values())
+    await store.perform([Renew(locks, None)])
+    renewed, answers = await trips(store.perform([Renew(locks, None)]))
     given_back, were_held = await trips(*(lock.unlock() for lock in locks))
-    assert (claimed, refused, given_back) == (1, 1, 1)
+    assert (claimed, refused, renewed, given_back) == (1, 1, 1, 1)
+    assert answers == [[[True] * 100]]
     assert {type(error) for error in errors} == {AlreadyRan}
     assert all(were_held)
 
