@@ -53,14 +53,11 @@ class RedlockStore:
             await self._greet()
         operations = [each for request in batch for each in _operations(request)]
         owed = [each for request in batch for each in _owed(request)]
-        clock = asyncio.get_running_loop().time
-        began = clock()
         answers = iter(await self._ask(operations, owed))
-        round_trip = clock() - began
         results = [self._count(request, answers) for request in batch]
         asks = {place: each for place, each in enumerate(batch) if isinstance(each, Ask)}
         if asks:
-            await self._settle(asks, results, round_trip)
+            await self._settle(asks, results)
         return results
 
     async def records(self) -> list[LockRecord]:
@@ -166,7 +163,7 @@ class RedlockStore:
 
     # ── the second round ──────────────────────────────────────────────────────────────────────
 
-    async def _settle(self, asks: dict[int, Ask], results: list[object], round_trip: float) -> None:
+    async def _settle(self, asks: dict[int, Ask], results: list[object]) -> None:
         """Settle or undo what *asks* came to, and ask again for those who met rivals.
 
         Who meet have shared the servers out among themselves, and might do so again. So the one
@@ -174,7 +171,7 @@ class RedlockStore:
         the others; the rest give theirs up and stand back until it should be through.
         """
         clock = asyncio.get_running_loop().time
-        patience = clock() + self._patience + _ROUNDS * round_trip
+        patience = clock() + self._patience + _ROUNDS * self._round_trip
         waiting: dict[int, float] = {}  # when each asks again
         asked, is_last = asks, False
         while True:
@@ -184,7 +181,7 @@ class RedlockStore:
                 waiting.pop(place, None)
             if not is_last:
                 now = clock()
-                waiting |= {place: now + _pause(leads, round_trip) for place, leads in met.items()}
+                waiting |= {place: now + self._pause(leads=leads) for place, leads in met.items()}
             if not waiting:
                 return
             await asyncio.sleep(min(waiting.values()) - clock())
@@ -194,6 +191,17 @@ class RedlockStore:
             votes = await self._ask(*_asked_again(asked.values()))
             for (place, request), its in zip(asked.items(), votes, strict=True):
                 results[place] = vote.count(request.claim, its, len(self._nodes))
+
+    @property
+    def _round_trip(self) -> float:
+        """Of those who answer: whoever does not costs nothing any more, as it rests."""
+        return max((node.took for node in self._nodes if not node.rests), default=0.0)
+
+    def _pause(self, *, leads: bool) -> float:
+        pause = random.uniform(*_PAUSE)  # noqa: S311 - no secret
+        if leads:
+            return pause
+        return random.uniform(*_GIVE_WAY) * (self._round_trip + pause)  # noqa: S311
 
     async def _decide(self, asks: dict[int, Ask], results: list[object]) -> None:
         """Where some would deliver an older occurrence again, ask all whether it is over.
@@ -287,10 +295,3 @@ def _asked_again(requests: Iterable[Ask]) -> tuple[list[Operation], list[Operati
     """Return the operations of *requests*, and what a server that does not answer is owed."""
     requests = list(requests)
     return [_asked(each) for each in requests], [script.undo(each) for each in requests]
-
-
-def _pause(leads: bool, round_trip: float) -> float:  # noqa: FBT001
-    pause = random.uniform(*_PAUSE)  # noqa: S311 - no secret
-    if leads:
-        return pause
-    return random.uniform(*_GIVE_WAY) * (round_trip + pause)  # noqa: S311

@@ -12,8 +12,10 @@ from random import Random
 
 import pytest
 
+from aiosched.errors import LockerUnavailable
 from aiosched.lockers import _redis_script as script
 from aiosched.lockers._redis_script import Granted
+from aiosched.lockers._redlock_node import Node
 from aiosched.lockers._redlock_store import RedlockStore
 from aiosched.lockers._requests import Ask
 from aiosched.model import Claim
@@ -22,6 +24,7 @@ from aiosched.testing import VirtualLoop
 
 CLAIM = Claim("key", EPOCH + timedelta(seconds=990))
 PATIENCE = 0.5
+TIMEOUT = 1.5
 
 
 class Server:
@@ -50,43 +53,39 @@ class Server:
 class Path:
     """The way of one client to one server, which takes as long as it likes."""
 
-    rests = False
-    error = None
-
     def __init__(self, server, random, slowest):
         self._server = server
         self._random = random
         self._slowest = slowest
 
-    def owe(self, operations):
-        raise AssertionError(operations)
-
-    async def run(self, operations, owed):
+    async def run(self, operations):
         await asyncio.sleep(self._random.uniform(0, self._slowest))
         raw = [self._server.answer(each) for each in operations]
         await asyncio.sleep(self._random.uniform(0, self._slowest))
         return [each.read(its, 0) for each, its in zip(operations, raw, strict=True)]
 
 
-class Silent(Path):
-    rests = True
+class Silence:
+    """The way to a server that does not answer: waited for once, and then refused."""
 
-    def owe(self, operations):
-        pass
+    def __init__(self, timeout):
+        self._timeout = timeout
 
-    async def run(self, operations, owed):
-        return None
+    async def run(self, operations):
+        timeout, self._timeout = self._timeout, 0
+        await asyncio.sleep(timeout)
+        raise LockerUnavailable("silent")
 
 
-async def race(seed, servers, silent, rivals, slowest):
+async def race(seed, servers, silent, rivals, slowest, *, timeout=0):
     """Return what the rivals got, and the servers."""
     random = Random(seed)
     answering = [Server() for _ in range(servers - silent)]
-    silence = [Silent(None, random, 0)] * silent
 
     async def ask(number):
         paths = [Path(each, random, slowest) for each in answering]
-        store = RedlockStore([*paths, *silence], PATIENCE)
+        silences = [Silence(timeout) for _ in range(silent)]
+        store = RedlockStore([*map(Node, (*paths, *silences))], PATIENCE)
         await asyncio.sleep(random.uniform(0, slowest))
         future = asyncio.get_running_loop().create_future()
         name = f"{random.getrandbits(32):x}.{number}"
@@ -112,3 +111,14 @@ def test_one_of_those_who_ask_at_once_gets_it(servers, silent, rivals, slowest):
             held = Counter(each.voted_for for each in answering)
             assert max(held.values()) > servers // 2, seed
     assert without == []
+
+
+def test_who_fell_silent_delays_nobody_but_for_one_timeout():
+    async def timed(seed):
+        outcomes, _ = await race(seed, 3, 1, 3, 0.03, timeout=TIMEOUT)
+        assert sum(isinstance(each, Granted) for each in outcomes) == 1
+        return asyncio.get_running_loop().time()
+
+    for seed in range(40):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            assert runner.run(timed(seed)) < TIMEOUT + 2 * PATIENCE
