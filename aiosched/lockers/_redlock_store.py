@@ -22,7 +22,7 @@ _PAUSE = (0.01, 0.04)
 """Seconds until those who met ask again, at random."""
 _GIVE_WAY = (2.0, 3.0)
 """Rounds for which whoever gives way stands back, so that the other one is through by then."""
-_ROUNDS = 8
+_ROUNDS = 12
 """Rounds, besides the patience, after which it is at an end."""
 
 
