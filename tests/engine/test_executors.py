@@ -35,7 +35,7 @@ def scheduler() -> Scheduler:
 
 
 class Thread:
-    """A job's function that blocks its thread until it is let go, or looks at `stopping`."""
+    """A job's function that blocks its thread until it is let go, or told to stop as well."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -58,6 +58,7 @@ class Thread:
         self.entered.release()
         while not run.stopping.is_set():
             time.sleep(0.001)
+        self.go.wait(10)
         return "stopped when told"
 
     async def has_begun(self) -> None:
@@ -146,6 +147,7 @@ async def test_a_cancelled_thread_is_told_to_stop_and_keeps_the_slot(scheduler: 
         await settle()
         assert told.statuses() == ["cancelled"]
         assert job.running == (first,)
+        thread.go.set()
         await thread.has_begun()
         assert job.running == (second,)
     assert told.statuses() == ["cancelled", "succeeded"]
