@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from aiosched._engine import deadlock
@@ -32,12 +31,15 @@ class Job(JobRecord):
 
     __slots__ = ()
 
-    _engine: Engine
+    if TYPE_CHECKING:
+
+        @property
+        def _engine(self) -> Engine: ...
 
     @property
     def func(self) -> Callable[..., Any]:
         """The function."""
-        return self._work.func
+        return self._recipe.work.func
 
     @property
     def trigger(self) -> Trigger:
@@ -120,18 +122,18 @@ class Job(JobRecord):
         engine = self._engine
         engine.check_running()
         self._check_registered()
-        return engine.in_loop(lambda: engine.dispatcher.fire(self, engine.time.now(), Cause.MANUAL))
+        return engine.in_loop(engine.dispatcher.fire)(self, engine.time.now(), Cause.MANUAL)
 
     def pause(self, until: datetime | None = None) -> None:
         """Let nothing be due until `resume`, or until an aware moment, which itself may be due."""
         until_us = None if until is None else aware_us(until, "until")
-        engine = self._engine
-        engine.in_loop(engine.registry.pause, self, until_us)
+        engine = self._recipe.engine
+        engine.in_loop(engine.registry.pause)(self, until_us)
 
     def resume(self) -> None:
         """Go on; what would have been due meanwhile is not made up for."""
-        engine = self._engine
-        engine.in_loop(engine.registry.resume, self)
+        engine = self._recipe.engine
+        engine.in_loop(engine.registry.resume)(self)
 
     def update(self, *, trigger: Trigger | None = None, **options: Unpack[JobOptions]) -> None:
         """Change the trigger or options, checked before anything changes; phase and history stay.
@@ -139,8 +141,8 @@ class Job(JobRecord):
         Raises:
             TypeError, ValueError: As `Scheduler.add`.
         """
-        engine = self._engine
-        engine.in_loop(engine.registry.update, self, trigger, options)
+        engine = self._recipe.engine
+        engine.in_loop(engine.registry.update)(self, trigger, options)
 
     def remove(self, *, cancel: bool = False) -> None:
         """Forget the job. Queued runs are cancelled; those that go on only with *cancel*.
@@ -148,8 +150,8 @@ class Job(JobRecord):
         Raises:
             UnknownJob: It was removed already.
         """
-        engine = self._engine
-        engine.in_loop(partial(engine.registry.remove, cancel=cancel), self)
+        engine = self._recipe.engine
+        engine.in_loop(engine.registry.remove)(self, cancel=cancel)
 
     def _check_registered(self) -> None:
         if self._state is JobState.REMOVED:

@@ -12,12 +12,12 @@ from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
 
-from aiosched._engine.build import Work
 from aiosched._engine.bus import EventStream
 from aiosched._engine.current import find_current
 from aiosched._engine.drain import DrainReport
 from aiosched._engine.engine import Engine
 from aiosched._engine.health import Health
+from aiosched._engine.recipes import NO_ARGS
 from aiosched._engine.spread import Spread
 from aiosched.clock import SystemClock
 from aiosched.durations import SECOND, Duration, microseconds
@@ -30,12 +30,9 @@ from aiosched.registrar import JobGroup, Registrar
 from aiosched.triggers.walltime import zone
 
 if TYPE_CHECKING:
-    from aiosched._engine.record import JobRecord
     from aiosched.options import JobOptions
 
 L = TypeVar("L", bound=Listener)
-
-_NO_ARGS: tuple[()] = ()
 
 
 class Scheduler(Registrar):
@@ -83,7 +80,6 @@ class Scheduler(Registrar):
         _check_choice("when_full", when_full, ("queue", "skip"))
         _check_choice("on_failure", on_failure, ("raise", "exit"))
         _check_limit(max_running)
-        self._base = _base_spec(locker, elector, defaults)
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
         self.instance: str = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
@@ -93,6 +89,7 @@ class Scheduler(Registrar):
             when_full=when_full,
             on_failure=on_failure,
             spread=Spread(microseconds(spread, "spread"), self.instance),
+            base=_base_spec(locker, elector, defaults),
             job_type=Job,
         )
         self._serving: asyncio.AbstractEventLoop | None = None
@@ -113,7 +110,7 @@ class Scheduler(Registrar):
         trigger: Trigger,
         /,
         *,
-        args: Sequence[Any] = _NO_ARGS,
+        args: Sequence[Any] = NO_ARGS,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:
@@ -125,8 +122,10 @@ class Scheduler(Registrar):
             DuplicateJob: The name is taken.
             TypeError, ValueError: Something does not fit; nothing is registered.
         """
-        job = self._engine.in_loop(self._add, func, trigger, args, kwargs, options)
-        return cast("Job", job)
+        engine = self._engine
+        added = engine.in_loop(engine.registry.add)(func, trigger, args, kwargs, options)
+        job: Job = added  # type: ignore[assignment] # of the type that the engine was given
+        return job
 
     def include(self, group: JobGroup, *, prefix: str = "") -> list[Job]:
         """Add the jobs of *group*, named after *prefix*; none of them if one cannot be added.
@@ -135,10 +134,7 @@ class Scheduler(Registrar):
             DuplicateJob, TypeError, ValueError: As `add`.
         """
         engine = self._engine
-        jobs = engine.in_loop(
-            lambda: engine.registry.add_all([self._make(*entry, prefix) for entry in group])
-        )
-        return cast("list[Job]", jobs)
+        return cast("list[Job]", engine.in_loop(engine.registry.add_all)(group, prefix))
 
     def remove(self, job: str | Callable[..., Any] | Job, *, cancel: bool = False) -> None:
         """Forget a job. Queued runs are cancelled; those that go on only with *cancel*."""
@@ -195,7 +191,6 @@ class Scheduler(Registrar):
         if locker is not None:
             check_locker(locker)
         self._engine.registry.inherit_locker(locker)
-        self._base = defaults(self._base, {"locker": locker})
 
     def use_clock(self, clock: Clock) -> None:
         """Take the time from another clock: for simulations, before a start.
@@ -276,12 +271,12 @@ class Scheduler(Registrar):
     @property
     def locker(self) -> Locker | None:
         """The locker that jobs inherit."""
-        return self._base.locker
+        return self._engine.registry.recipes.base.locker
 
     @property
     def elector(self) -> Elector | None:
         """The elector that jobs inherit."""
-        return self._base.elector
+        return self._engine.registry.recipes.base.elector
 
     @property
     def timezone(self) -> tzinfo:
@@ -339,11 +334,11 @@ class Scheduler(Registrar):
 
     def pause(self) -> None:
         """Let nothing be due until `resume`; runs that go on are not touched."""
-        self._engine.in_loop(self._engine.pause)
+        self._engine.in_loop(self._engine.pause)()
 
     def resume(self) -> None:
         """Go on; what would have been due meanwhile is not made up for."""
-        self._engine.in_loop(self._engine.resume)
+        self._engine.in_loop(self._engine.resume)()
 
     def health(self) -> Health:
         """Return whether all is well, and what is not."""
@@ -399,30 +394,6 @@ class Scheduler(Registrar):
 
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
-
-    def _add(self, *parts: Any) -> JobRecord:
-        return self._engine.registry.add(self._make(*parts))
-
-    def _make(  # noqa: PLR0913, PLR0917 - what a job is made of
-        self,
-        func: Callable[..., Any],
-        trigger: Trigger,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any] | None,
-        options: Mapping[str, Any],
-        prefix: str = "",
-    ) -> JobRecord:
-        spec = self._engine.specs.resolve(self._base, options)
-        work = None if args is _NO_ARGS and kwargs is None else _work(func, args, kwargs)
-        return self._engine.registry.make(func, trigger, work, options.get("name"), spec, prefix)
-
-
-def _work(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Work:
-    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
-        raise TypeError(f"args must be a sequence of arguments, got {args!r}")
-    if kwargs is not None and not isinstance(kwargs, Mapping):
-        raise TypeError(f"kwargs must be a mapping of arguments, got {kwargs!r}")
-    return Work(func, tuple(args), dict(kwargs or {}))
 
 
 def _base_spec(

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine import timing
 from aiosched._engine.attempts import with_attempts
 from aiosched._engine.invoke import (
+    SAME_IF_EQUAL,
     Call,
     Function,
     by_executor,
     function_of,
     in_loop,
     is_importable,
-    is_plain,
     is_stable,
     takes_a_run,
 )
+from aiosched.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from aiosched._engine.recipes import Recipe
     from aiosched.executors import ProcessExecutor, ThreadExecutor
     from aiosched.options import JobSpec
 
-_REMEMBERED: Final = 512  # recipes and calls of functions without arguments, shared by their jobs
+_REMEMBERED: Final = 512  # calls of functions without arguments, shared by their jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,6 @@ class Shop:
     timezone: tzinfo
     threads: ThreadExecutor
     processes: ProcessExecutor
-    recipes: dict[tuple[Any, int], Recipe] = field(default_factory=dict)
     calls: dict[Any, tuple[Call, Mapping[str, Any]]] = field(default_factory=dict)
 
 
@@ -49,37 +50,23 @@ class Work:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] | None = None
 
-
-class Recipe(NamedTuple):
-    """What the jobs of one function with one spec are made of, alike.
-
-    Attributes:
-        call: What the runner awaits.
-        arguments: Those of the function, by parameter.
-    """
-
-    spec: JobSpec
-    work: Work
-    call: Call
-    arguments: Mapping[str, Any]
+    @property
+    def has_arguments(self) -> bool:
+        """Whether it is called with something of the job's own."""
+        return bool(self.args or self.kwargs)
 
 
-def recipe_for(func: Callable[..., Any], work: Work | None, spec: JobSpec, shop: Shop) -> Recipe:
-    """Return what a job of *func* is made of; *work* None: *func* without arguments.
+def work_of(func: Callable[..., Any], args: Any, kwargs: Any) -> Work:
+    """Return what a job calls, given as a user gives it.
 
     Raises:
-        TypeError: The arguments do not fit the function, or the executor does not.
+        TypeError: The arguments are no sequence, or the named ones no mapping.
     """
-    if work is not None or not is_plain(func):
-        work = work or Work(func)
-        return Recipe(spec, work, *call_for(work, spec, shop))
-    key = (func, id(spec))  # kept alive by the recipe
-    found = shop.recipes.get(key)
-    if found is None:
-        work = Work(func)
-        found = Recipe(spec, work, *call_for(work, spec, shop))
-        _remember(shop.recipes, key, found)
-    return found
+    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+        raise TypeError(f"args must be a sequence of arguments, got {args!r}")
+    if kwargs is not None and not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs must be a mapping of arguments, got {kwargs!r}")
+    return Work(func, tuple(args), dict(kwargs or {}))
 
 
 def name_for(func: Callable[..., Any], given: str | None, spec: JobSpec) -> str:
@@ -111,7 +98,10 @@ def trigger_for(trigger: Any, name: str, spec: JobSpec, zone: tzinfo) -> Any:
         TypeError: It is no trigger.
         ValueError: It does not go with the options.
     """
-    bound = timing.bind(trigger, name=name, tz=zone)
+    if isinstance(trigger, BaseTrigger):
+        bound: Any = trigger.bind(name=name, tz=zone)
+    else:
+        bound = timing.adapted(trigger, name=name, tz=zone)
     if spec.from_completion:
         if not callable(getattr(bound, "gap", None)):
             raise ValueError(f"from_completion needs an Every or a RandomEvery, got {trigger!r}")
@@ -129,21 +119,16 @@ def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, 
     Raises:
         TypeError: The arguments do not fit the function, or the executor does not.
     """
-    if work.args or work.kwargs or not is_plain(work.func):
+    if work.has_arguments or not isinstance(work.func, SAME_IF_EQUAL):
         return _make_call(work, spec, shop)
     # Executors may be equal, yet two; the call that is found keeps its own alive.
     key = (work.func, id(spec.executor), spec.timeout, spec.retry)
     found = shop.calls.get(key)
     if found is None:
-        found = _make_call(work, spec, shop)
-        _remember(shop.calls, key, found)
+        if len(shop.calls) >= _REMEMBERED:
+            shop.calls.clear()
+        found = shop.calls[key] = _make_call(work, spec, shop)
     return found
-
-
-def _remember(found: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(found) >= _REMEMBERED:
-        found.clear()
-    found[key] = value
 
 
 def _make_call(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:
@@ -155,12 +140,13 @@ def _make_call(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str
     return with_attempts(call, spec.timeout, spec.retry), arguments
 
 
-def lock_key_for(template: str | None, name: str, arguments: Mapping[str, Any]) -> str:
-    """Return the lock key: *template* with its fields filled from the run's arguments.
+def lock_key_for(name: str, recipe: Recipe) -> str:
+    """Return the lock key: the job's name, or its template, filled from the arguments.
 
     Raises:
         ValueError: The template cannot be read, or it names what is no argument.
     """
+    template, arguments = recipe.spec.lock_key, recipe.arguments
     if template is None:
         return name
     if "{" not in template and "}" not in template:

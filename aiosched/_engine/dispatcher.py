@@ -320,12 +320,12 @@ class Dispatcher:
         """
         job: JobRecord = run.job
         runner = self.runner
-        work = runner.conduct(run) if job._gates is None else runner.perform(run)
+        work = runner.conduct(run) if job._recipe.gates is None else runner.perform(run)
         context = job._spec.context
         if context is None:
             context = self._context
         start = self._start
-        if self.at_once and start is not None and job._gates is None:
+        if self.at_once and start is not None and job._recipe.gates is None:
             self.at_once = False
             start(work, job.name, context.copy())
             self.at_once = True

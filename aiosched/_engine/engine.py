@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import datetime, tzinfo
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from aiosched._engine import catchup
 from aiosched._engine.build import Shop
@@ -25,7 +25,6 @@ from aiosched._engine.lockers import Lockers
 from aiosched._engine.planner import Planner
 from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
-from aiosched._engine.specs import SpecBook
 from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed
@@ -35,9 +34,11 @@ from aiosched.events import ClockStepped, SchedulerChanged, SchedulerState
 from aiosched.executors import ProcessExecutor, ThreadExecutor
 from aiosched.model import Cause, JobState
 from aiosched.moments import from_us
+from aiosched.options import JobSpec
 from aiosched.protocols import Clock
 
 log = logging.getLogger("aiosched")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _SLICE = 1_000  # jobs planned before the loop has its turn
@@ -55,6 +56,7 @@ class Engine:
         when_full: Literal["queue", "skip"],
         on_failure: Literal["raise", "exit"],
         spread: Spread,
+        base: JobSpec,
         job_type: type[JobRecord],
     ) -> None:
         self.time = Timepiece(clock)
@@ -62,7 +64,6 @@ class Engine:
         self.error: BaseException | None = None
         self.failed = asyncio.Event()
         self.bus = Bus()
-        self.specs = SpecBook()
         self.watch = Watch(self.time)
         self.electors = Electors(self.time, self.bus, self._elected)
         self.lockers = Lockers(self.time, spread, self.electors)
@@ -87,8 +88,8 @@ class Engine:
             dispatcher=self.dispatcher,
             lockers=self.lockers,
             watch=self.watch,
-            specs=self.specs,
             shop=Shop(timezone, ThreadExecutor(), ProcessExecutor()),
+            base=base,
         )
         self.draining = False
         self._on_failure = on_failure
@@ -342,21 +343,15 @@ class Engine:
         if self._loop is not asyncio.get_running_loop():
             raise SchedulerClosed("the scheduler runs on another event loop: await this there")
 
-    def in_loop(self, call: Callable[..., T], *args: Any) -> T:
-        """Make a change where the machinery runs: a sync job calls from its worker thread."""
+    def in_loop(self, call: Callable[P, T]) -> Callable[P, T]:
+        """Return what makes a change where the machinery runs: *call*, if the caller is there.
+
+        A sync job calls from its worker thread, which then waits for the loop.
+        """
         loop = self._loop
         if loop is None or threading.get_ident() == self._thread or not loop.is_running():
-            return call(*args)
-        result: Future[T] = Future()
-
-        def work() -> None:
-            try:
-                result.set_result(call(*args))
-            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-                result.set_exception(error)
-
-        loop.call_soon_threadsafe(work)
-        return result.result()
+            return call
+        return _handed_over(call, loop)
 
     def forecast(self, job: JobRecord, n: int) -> list[datetime]:
         """Return up to *n* coming occurrences of *job*."""
@@ -440,3 +435,21 @@ class Engine:
             self.planner.forget(job)
             if not phase and by_elapsed(job._trigger, job._spec):
                 job._prev = None  # unanchored intervals begin anew with the next start
+
+
+def _handed_over(call: Callable[P, T], loop: asyncio.AbstractEventLoop) -> Callable[P, T]:
+    """Return what has *call* called by *loop*, from another thread, and waits for its result."""
+
+    def hand_over(*args: P.args, **kwargs: P.kwargs) -> T:
+        result: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                result.set_result(call(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                result.set_exception(error)
+
+        loop.call_soon_threadsafe(work)
+        return result.result()
+
+    return hand_over

@@ -17,7 +17,9 @@ Call = Callable[[Run], Awaitable[Any]]
 _RUN: Final = object()  # stands where the run goes
 _WORDS: Final = re.compile(r"[\w.]+|\[")
 _AROUND_A_RUN: Final = frozenset({"Annotated", "Optional", "Union"})
-_SAME_IF_EQUAL: Final = (FunctionType, MethodType, BuiltinFunctionType, type)
+
+SAME_IF_EQUAL: Final = (FunctionType, MethodType, BuiltinFunctionType, type)
+"""Callables that can stand for what equals them; callable objects may be equal, yet two."""
 
 
 class Function:
@@ -88,12 +90,7 @@ def _by_name(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 def function_of(func: Callable[..., Any]) -> Function:
     """Return what is known of *func*; the newest few hundred are remembered."""
-    return _remembered(func) if is_plain(func) else Function(func)
-
-
-def is_plain(func: object) -> bool:
-    """Say whether *func* can stand for what equals it; callable objects may be equal, yet two."""
-    return isinstance(func, _SAME_IF_EQUAL)
+    return _remembered(func) if isinstance(func, SAME_IF_EQUAL) else Function(func)
 
 
 def in_loop(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

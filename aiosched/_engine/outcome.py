@@ -45,7 +45,7 @@ def remember(job: JobRecord, run: Run) -> Remembered:
     The usual run that nobody was told of is kept as a tuple of numbers, which the garbage collector
     does not trace: with 100,000 jobs the runs themselves would cost pauses of 50 ms.
     """
-    usual = run._status is SUCCEEDED and run.cause is TRIGGER and job._gates is None
+    usual = run._status is SUCCEEDED and run.cause is TRIGGER and job._recipe.gates is None
     if not usual or job._spec.retry is not None:
         return run
     return (

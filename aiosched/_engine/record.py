@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.wheel import IDLE
 from aiosched.model import JobState, Run
 
 if TYPE_CHECKING:
-    from aiosched._engine.build import Work
+    from aiosched._engine.invoke import Call
     from aiosched._engine.outcome import Remembered
+    from aiosched._engine.recipes import Recipe
     from aiosched._engine.wheel import Instants, Ladder
     from aiosched.options import JobSpec
-    from aiosched.protocols import Gate
-
-Call = Callable[[Run], Awaitable[Any]]
 
 
 class JobRecord:
     """One job. It is itself the entry of the wheel, so that a job costs no container more.
 
     Attributes:
+        _spec, _call: The recipe's, at hand for every run.
         _at: The moment in the wheel, `IDLE` when it is in none.
         _due: The occurrence that is planned (`_at` less jitter and the store's offset).
         _prev: The last occurrence that was due, or the job's start; never repeated.
@@ -34,9 +32,7 @@ class JobRecord:
         "_at",
         "_call",
         "_due",
-        "_engine",
         "_fired",
-        "_gates",
         "_last",
         "_lock_key",
         "_nth",
@@ -44,34 +40,22 @@ class JobRecord:
         "_pause_until",
         "_prev",
         "_queue",
+        "_recipe",
         "_runs",
         "_spec",
         "_started",
         "_state",
         "_trigger",
         "_wheel",
-        "_work",
         "name",
     )
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, by the registry
-        self,
-        engine: Any,
-        name: str,
-        work: Work,
-        trigger: Any,
-        spec: JobSpec,
-        call: Call,
-        gates: tuple[Gate, ...] | None,
-        lock_key: str,
-    ) -> None:
+    def __init__(self, name: str, trigger: Any, recipe: Recipe, lock_key: str) -> None:
         self.name: str = name
-        self._engine = engine
-        self._work = work
         self._trigger = trigger
-        self._spec = spec
-        self._call = call
-        self._gates = gates
+        self._recipe = recipe
+        self._spec: JobSpec = recipe.spec
+        self._call: Call = recipe.call
         self._lock_key = lock_key
         self._state = JobState.SCHEDULED
         self._wheel: Instants[JobRecord] | Ladder[JobRecord] | None = None
@@ -88,6 +72,10 @@ class JobRecord:
         self._last: Remembered | None = None
 
     @property
+    def _engine(self) -> Any:
+        return self._recipe.engine
+
+    @property
     def _is_spent(self) -> bool:
         """Whether it has had all its runs."""
         limit = self._spec.max_runs
@@ -101,4 +89,4 @@ class JobRecord:
     @property
     def draining(self) -> bool:
         """Whether the scheduler is coming to its end."""
-        return bool(self._engine.draining)
+        return bool(self._recipe.engine.draining)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from types import MappingProxyType
@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiosched._engine.build import (
     Shop,
-    Work,
-    call_for,
     lock_key_for,
     name_for,
-    recipe_for,
     trigger_for,
 )
+from aiosched._engine.recipes import Recipe, RecipeBook
 from aiosched._engine.record import JobRecord
-from aiosched._engine.specs import SpecBook
 from aiosched._engine.timepiece import Timepiece
 from aiosched._engine.timing import by_elapsed, public
 from aiosched._engine.wheel import IDLE
@@ -27,7 +24,7 @@ from aiosched.errors import DuplicateJob, UnknownJob
 from aiosched.events import JobChange, JobChanged
 from aiosched.model import JobState
 from aiosched.moments import from_us
-from aiosched.options import JobSpec, resolve
+from aiosched.options import JobSpec, defaults, resolve
 
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
@@ -40,7 +37,12 @@ log = logging.getLogger("aiosched")
 
 
 class Registry:
-    """The jobs of one scheduler, by name."""
+    """The jobs of one scheduler, by name.
+
+    Attributes:
+        recipes: What they are made of, and the options that they inherit.
+        by_name: The jobs, read-only and live.
+    """
 
     def __init__(  # noqa: PLR0913 - wired in one place, by the engine
         self,
@@ -53,19 +55,17 @@ class Registry:
         dispatcher: Dispatcher,
         lockers: Lockers,
         watch: Watch,
-        specs: SpecBook,
         shop: Shop,
+        base: JobSpec,
     ) -> None:
-        self._engine = engine
         self._make = make
         self._time = time
         self._bus = bus
         self._planner = planner
         self._dispatcher = dispatcher
-        self._lockers = lockers
         self._watch = watch
         self._shop = shop
-        self._specs = specs
+        self.recipes = RecipeBook(engine, shop, base, lockers.gates_for)
         self._jobs: dict[str, JobRecord] = {}
         self.by_name: Mapping[str, JobRecord] = MappingProxyType(self._jobs)
 
@@ -74,59 +74,74 @@ class Registry:
         """The zone of triggers that have none."""
         return self._shop.timezone
 
-    def make(  # noqa: PLR0913, PLR0917 - what a job is made of
+    def add(
         self,
         func: Callable[..., Any],
         trigger: Any,
-        work: Work | None,
-        name: str | None,
-        spec: JobSpec,
-        prefix: str = "",
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
     ) -> JobRecord:
-        """Check everything and make a job, but do not register it.
+        """Check everything, and register a job.
 
         Raises:
             DuplicateJob: The name is taken.
-            TypeError, ValueError: Something does not fit.
+            TypeError, ValueError: Something does not fit; nothing is registered.
         """
-        name = prefix + name_for(func, name, spec)
-        if name in self._jobs:
-            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
-        shop = self._shop
-        recipe = recipe_for(func, work, spec, shop)
-        return self._make(
-            self._engine,
-            name,
-            recipe.work,
-            trigger_for(trigger, name, spec, shop.timezone),
-            spec,
-            recipe.call,
-            None if spec.is_usual else self._lockers.gates_for(spec),
-            name if spec.lock_key is None else lock_key_for(spec.lock_key, name, recipe.arguments),
-        )
-
-    def add(self, job: JobRecord) -> JobRecord:
-        """Register a job that was made here just now."""
-        self._jobs[job.name] = job
-        self._count_priority(job._spec, 1)
-        if job._spec.expect_within is not None:
-            self._watch.expect(job)
-        self._tell(job, JobChange.ADDED)
-        self._plan(job)
+        job = self._build(func, trigger, args, kwargs, options)
+        self._register(job)
         return job
 
-    def add_all(self, jobs: Iterable[JobRecord]) -> list[JobRecord]:
-        """Register all of *jobs*, which were made here just now, or none.
+    def add_all(self, entries: Iterable[tuple[Any, ...]], prefix: str) -> list[JobRecord]:
+        """Register a job for each of *entries*, arguments of `add`, or none.
 
         Raises:
-            DuplicateJob: Two have the same name.
+            DuplicateJob: A name is taken, or two have the same.
+            TypeError, ValueError: Something does not fit.
         """
         new: dict[str, JobRecord] = {}
-        for job in jobs:
+        for entry in entries:
+            job = self._build(*entry, prefix=prefix)
             if job.name in new:
                 raise DuplicateJob(f"two jobs of a group are named {job.name!r}")
             new[job.name] = job
-        return [self.add(job) for job in new.values()]
+        for job in new.values():
+            self._register(job)
+        return list(new.values())
+
+    def _build(  # noqa: PLR0913 - what a job is made of
+        self,
+        func: Callable[..., Any],
+        trigger: Any,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+        *,
+        prefix: str = "",
+    ) -> JobRecord:
+        recipe = self.recipes.find(func, args, kwargs, options)
+        spec = recipe.spec
+        name = options.get("name")
+        if type(name) is not str or not name:
+            name = name_for(func, name, spec)
+        name = prefix + name
+        if name in self._jobs:
+            raise DuplicateJob(f"a job named {name!r} exists already: give another name")
+        bound = trigger_for(trigger, name, spec, self._shop.timezone)
+        key = name if spec.lock_key is None else lock_key_for(name, recipe)
+        return self._make(name, bound, recipe, key)
+
+    def _register(self, job: JobRecord) -> None:
+        spec = job._spec
+        self._jobs[job.name] = job
+        if spec.priority:
+            self._dispatcher.prioritised += 1
+        if spec.expect_within is not None:
+            self._watch.expect(job)
+        if self._bus.wants_job_changes:
+            self._tell(job, JobChange.ADDED)
+        if self._planner.active:
+            self._plan(job)
 
     def remove(self, job: JobRecord, *, cancel: bool) -> None:
         """Forget *job*; runs that go on are cancelled if *cancel*, queued runs always."""
@@ -136,7 +151,7 @@ class Registry:
         self._planner.unplan(job)
         self._watch.forget(job)
         job._state = JobState.REMOVED
-        self._count_priority(job._spec, -1)
+        self._dispatcher.prioritised -= bool(job._spec.priority)
         self._dispatcher.cancel_waiting(job, "the job was removed")
         if cancel:
             self._dispatcher.cancel_runs(job, "the job was removed")
@@ -174,21 +189,23 @@ class Registry:
             raise TypeError(
                 f"name cannot be updated, got {options['name']!r}: remove and add the job"
             )
-        spec = self._specs.resolve(job._spec, options) if options else job._spec
-        self._rebuild(job, trigger, spec)
+        recipe = self.recipes.changed(job._recipe, options) if options else job._recipe
+        self._rebuild(job, trigger, recipe)
         if job._queue:
             self._dispatcher.admission.reconsider(job)
         self._tell(job, JobChange.UPDATED)
 
     def inherit_locker(self, locker: Any) -> None:
-        """Give *locker* to every job that has none of its own; to none if one cannot take it."""
+        """Give *locker* to jobs that have none, now and later; to none if one cannot take it."""
         heirs = [job for job in self._jobs.values() if "locker" not in job._spec.given]
         specs = [resolve(job._spec, {"locker": locker}) for job in heirs]
         for job, spec in zip(heirs, specs, strict=True):
-            name_for(job._work.func, job.name if _was_named(job) else None, spec)
+            name_for(job._recipe.work.func, job.name if _was_named(job) else None, spec)
             trigger_for(public(job._trigger), job.name, spec, self._shop.timezone)
         for job, spec in zip(heirs, specs, strict=True):
-            self._rebuild(job, None, replace(spec, given=job._spec.given))
+            inherited = replace(spec, given=job._spec.given)
+            self._rebuild(job, None, self.recipes.with_spec(job._recipe, inherited))
+        self.recipes.base = defaults(self.recipes.base, {"locker": locker})
 
     def finish(self, job: JobRecord) -> None:
         """Nothing more will come of *job*, unless somebody updates it or mends its trigger."""
@@ -230,19 +247,23 @@ class Registry:
             self.begin(job)
             self._planner.arm_for(job)
 
-    def _rebuild(self, job: JobRecord, trigger: Any, spec: JobSpec) -> None:
-        """Build *job* from what it is made of, as far as that has changed; None: its trigger."""
-        old_spec, old = job._spec, job._trigger
-        bound = old
+    def _rebuild(self, job: JobRecord, trigger: Any, recipe: Recipe) -> None:
+        """Let *job* follow another trigger (None: its own) and recipe; what is planned may stay."""
+        spec, old_spec, old = recipe.spec, job._spec, job._trigger
+        bound, key = old, job._lock_key
         if trigger is not None or _binding(spec) != _binding(old_spec):
             given = public(old) if trigger is None else trigger
             bound = trigger_for(given, job.name, spec, self._shop.timezone)
-        same_plan = bound is old or bound == old
+        if spec.lock_key != old_spec.lock_key:
+            key = lock_key_for(job.name, recipe)
+        # Nothing below this line raises.
+        same_plan = (bound is old or bound == old) and _timing(spec) == _timing(old_spec)
         was_by_elapsed = self._planner.is_by_elapsed(job)
-        if spec is not old_spec:
-            same_plan = same_plan and _timing(spec) == _timing(old_spec)
-            self._respecify(job, spec)
-        job._trigger = bound
+        self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
+        if spec.expect_within != old_spec.expect_within:
+            self._watch.expect(job)
+        job._trigger, job._lock_key = bound, key
+        job._recipe, job._spec, job._call = recipe, spec, recipe.call
         if not same_plan and by_elapsed(bound, spec) != was_by_elapsed:
             job._prev = None  # it belonged to the other clock
         if job._state is JobState.FINISHED:
@@ -250,25 +271,6 @@ class Registry:
         if not same_plan or job._at == IDLE or job._is_spent:
             self._planner.unplan(job)
             self._plan(job)
-
-    def _respecify(self, job: JobRecord, spec: JobSpec) -> None:
-        call, key, gates = job._call, job._lock_key, job._gates
-        if _calling(spec) != _calling(job._spec):
-            call, arguments = call_for(job._work, spec, self._shop)
-            key = lock_key_for(spec.lock_key, job.name, arguments)
-        if _gating(spec) != _gating(job._spec):
-            gates = self._lockers.gates_for(spec)
-        # Nothing below this line raises.
-        self._count_priority(job._spec, -1)
-        self._count_priority(spec, 1)
-        if spec.expect_within != job._spec.expect_within:
-            self._watch.expect(job)
-        job._call, job._spec = call, spec
-        job._gates, job._lock_key = gates, key
-
-    def _count_priority(self, spec: JobSpec, by: int) -> None:
-        if spec.priority:
-            self._dispatcher.prioritised += by
 
     def _check(self, job: JobRecord) -> None:
         if job._state is JobState.REMOVED:
@@ -280,7 +282,7 @@ class Registry:
             self._bus.publish(JobChanged(at=at, job=job, change=change, error=error))
 
 
-# What of a spec each part of a job is made of; whatever may be equal, yet another, by identity.
+# What of a spec the trigger and the plan of a job are made of.
 
 
 def _binding(spec: JobSpec) -> tuple[Any, ...]:
@@ -289,14 +291,6 @@ def _binding(spec: JobSpec) -> tuple[Any, ...]:
 
 def _timing(spec: JobSpec) -> tuple[Any, ...]:
     return (spec.start_at, spec.stop_at, spec.jitter, spec.from_completion, id(spec.locker))
-
-
-def _calling(spec: JobSpec) -> tuple[Any, ...]:
-    return (id(spec.executor), spec.timeout, id(spec.retry), spec.lock_key)
-
-
-def _gating(spec: JobSpec) -> tuple[Any, ...]:
-    return (id(spec.locker), id(spec.elector), *map(id, spec.gates))
 
 
 def _was_named(job: JobRecord) -> bool:

@@ -109,7 +109,7 @@ class Runner:
     async def _pass(self, run: Run) -> Postponed | None:
         entered: list[Any] = []
         try:
-            for gate in run.job._gates or ():
+            for gate in run.job._recipe.gates or ():
                 refusal = await self._enter(gate, run, entered)
                 if isinstance(refusal, Postponed):
                     return refusal

@@ -30,7 +30,7 @@ class SpecBook:
             TypeError, ValueError: As `aiosched.options.resolve`.
         """
         named = options.get("name") is not None
-        told_apart = named if len(options) == named else _key_of(options)
+        told_apart = named if len(options) == named else key_of(options)
         if told_apart is None:
             return _resolve(base, options, named=named)
         key = (id(base), told_apart)  # kept alive by the entry
@@ -47,8 +47,11 @@ def _resolve(base: JobSpec, options: Mapping[str, Any], *, named: bool) -> JobSp
     return resolve(base, given, named=named)
 
 
-def _key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
-    """Return what tells options apart; None where only they themselves could."""
+def key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
+    """Return what tells options apart; None where only they themselves could.
+
+    It is good for as long as their values live, of which some are told apart by identity.
+    """
     parts: list[Any] = []
     for name, value in options.items():
         if name == "name":

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import aware_us, from_us
 from aiosched.protocols import Trigger
-from aiosched.triggers.base import BaseTrigger
 from aiosched.triggers.interval import After
 
 if TYPE_CHECKING:
@@ -54,14 +53,12 @@ class Adapted:
         return found
 
 
-def bind(trigger: Any, *, name: str, tz: tzinfo) -> Any:
-    """Return *trigger* as the planner wants it, knowing its job's name and the scheduler's zone.
+def adapted(trigger: Any, *, name: str, tz: tzinfo) -> Any:
+    """Return a trigger of the user's own as the planner wants it, bound if it can be.
 
     Raises:
         TypeError: It is no trigger.
     """
-    if isinstance(trigger, BaseTrigger):
-        return trigger.bind(name=name, tz=tz)
     if isinstance(trigger, type) or not callable(getattr(trigger, "next_after", None)):
         raise TypeError(f"trigger must have next_after(moment), got {trigger!r}")
     bound = trigger.bind(name=name, tz=tz) if hasattr(trigger, "bind") else trigger

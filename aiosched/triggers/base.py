@@ -160,9 +160,10 @@ class ZonedTrigger(BaseTrigger):
 
     def bind(self, *, name: str, tz: tzinfo) -> Self:  # noqa: ARG002 - a subclass uses the name
         """Return the trigger that gives its datetimes in *tz*."""
-        return self if tz is self.zone else self._in(tz)
+        return self if tz is self.zone else self.shown_in(tz)
 
-    def _in(self, tz: tzinfo) -> Self:
+    def shown_in(self, tz: tzinfo) -> Self:
+        """Return the trigger that gives its datetimes in *tz*."""
         positional, keywords = self.arguments()
         copy = type(self)(*positional, **keywords)
         put(copy, "zone", tz)
@@ -183,8 +184,6 @@ def _remake(kind: type[Value], positional: tuple[Any, ...], keywords: dict[str, 
 
 
 def _remake_in(
-    kind: type[Value], positional: tuple[Any, ...], keywords: dict[str, Any], zone: tzinfo
-) -> Value:
-    made = kind(*positional, **keywords)
-    put(made, "zone", zone)
-    return made
+    kind: type[ZonedTrigger], positional: tuple[Any, ...], keywords: dict[str, Any], zone: tzinfo
+) -> ZonedTrigger:
+    return kind(*positional, **keywords).shown_in(zone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 from aiosched.durations import (
     DAY,
@@ -54,8 +54,8 @@ class Every(ZonedTrigger):
     _anchor: int | None
     _interval: int
 
-    def __init__(  # noqa: PLR0913 - the parts of a timedelta
-        self,
+    def __new__(  # noqa: PLR0913 - the parts of a timedelta
+        cls,
         interval: Duration | None = None,
         /,
         *,
@@ -66,19 +66,21 @@ class Every(ZonedTrigger):
         seconds: float = 0,
         milliseconds: float = 0,
         anchor: datetime | None = None,
-    ) -> None:
+    ) -> Self:
+        """Make an interval, or return the equal one that was made before."""
         if interval is None:
-            parts = (weeks, days, hours, minutes, seconds, milliseconds)
             try:
-                total = _total(*parts)
+                plain: Self = _of_parts(weeks, days, hours, minutes, seconds, milliseconds)
             except TypeError:  # something that cannot be hashed, which cannot be a number either
-                total = _total.__wrapped__(*parts)
+                plain = _of_parts.__wrapped__(weeks, days, hours, minutes, seconds, milliseconds)
         else:
             _no_parts(interval, weeks, days, hours, minutes, seconds, milliseconds)
-            total = duration_us(interval, "interval")
-        put(self, "_interval", total)
-        put(self, "_anchor", None if anchor is None else moment_us(anchor, "anchor"))
-        put(self, "zone", UTC)
+            plain = _shared(duration_us(interval, "interval"), None, UTC, Every)
+        if anchor is None and cls is Every:
+            return plain
+        us = None if anchor is None else moment_us(anchor, "anchor")
+        made: Self = _every(plain.interval_us, us, UTC, cls)
+        return made
 
     @property
     def elapsed(self) -> bool:
@@ -105,11 +107,9 @@ class Every(ZonedTrigger):
         found = us + interval if anchor is None else us + interval - (us - anchor) % interval
         return found if found <= LAST_US else None
 
-    def anchored(self, at_us: int) -> Every:
+    def anchored(self, at_us: int) -> Self:
         """Return the same interval anchored at a moment: itself if it has an anchor."""
-        if self._anchor is not None:
-            return self
-        return _every(self._interval, at_us, self.zone)
+        return self if self._anchor is not None else self._with(at_us, self.zone)
 
     def arguments(self) -> Arguments:
         """Return the interval in the largest unit that divides it, and the anchor in UTC."""
@@ -119,14 +119,18 @@ class Every(ZonedTrigger):
                 return (), {name: self._interval // unit, **keywords}
         return (duration_text(self._interval),), keywords
 
-    def bind(self, *, name: str, tz: tzinfo) -> Every:
-        """Return the trigger that gives its datetimes in *tz*: one for all that are equal."""
-        if type(self) is not Every:
-            return super().bind(name=name, tz=tz)
+    def shown_in(self, tz: tzinfo) -> Self:
+        """Return the trigger that gives its datetimes in *tz*."""
+        return self._with(self._anchor, tz) if type(self) is Every else super().shown_in(tz)
+
+    def _with(self, anchor: int | None, tz: tzinfo) -> Self:
+        kind = type(self)
+        make = _shared if kind is Every else _every
         try:
-            return _shared(self._interval, self._anchor, tz)
+            made: Self = make(self._interval, anchor, tz, kind)
         except TypeError:  # some zones (dateutil's) cannot be hashed
-            return _every(self._interval, self._anchor, tz)
+            made = _every(self._interval, anchor, tz, kind)
+        return made
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Every) or type(self) is not type(other):
@@ -174,20 +178,24 @@ class After(ZonedTrigger):
         return (duration_text(self._delay),), {}
 
 
-def _every(interval: int, anchor: int | None, tz: tzinfo) -> Every:
-    made = object.__new__(Every)
+def _every(interval: int, anchor: int | None, tz: tzinfo, kind: Any) -> Any:
+    made = object.__new__(kind)
     put(made, "_interval", interval)
     put(made, "_anchor", anchor)
     put(made, "zone", tz)
     return made
 
 
-_shared = lru_cache(maxsize=1_024)(_every)
+_shared: Any = lru_cache(maxsize=1_024)(_every)  # jobs with equal intervals have one of them
 
 
 @lru_cache(maxsize=256, typed=True)
+def _of_parts(*parts: float) -> Any:
+    return _shared(_total(*parts), None, UTC, Every)
+
+
 def _total(*parts: float) -> int:
-    """Return the parts' sum in microseconds; cached, so that equal intervals share one int."""
+    """Return the parts' sum in microseconds."""
     total = sum(map(_part, parts, _UNITS.items()))
     if total < MICROSECOND:
         raise InvalidTrigger(f"interval must be positive, got {_shown(parts)}")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Self
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -118,12 +120,48 @@ def test_equal_intervals_are_one_when_bound():
     assert Every(hours=1, anchor=NOON).bind(name="c", tz=zone) is not first
 
 
+def test_equal_intervals_are_one():
+    assert Every(seconds=90) is Every(minutes=1.5)
+    assert Every("90s") is Every(seconds=90)
+    assert Every(seconds=90) is not Every(seconds=91)
+    assert Every(seconds=90, anchor=NOON) is not Every(seconds=90)
+
+
+def test_an_interval_that_was_pickled_is_that_one_again():
+    for zone in (UTC, ZoneInfo("Asia/Kathmandu")):
+        bound = Every(seconds=90).bind(name="job", tz=zone)
+        again = pickle.loads(pickle.dumps(bound))
+        assert (again, again.zone) == (bound, zone)
+    assert Every(seconds=90).zone is UTC
+
+
 def test_a_subclass_is_bound_as_what_it_is():
     class Own(Every):
         pass
 
     bound = Own(hours=1).bind(name="job", tz=ZoneInfo("Asia/Kathmandu"))
     assert type(bound) is Own
+    assert type(bound.anchored(0)) is Own
+
+
+def test_what_a_subclass_makes_is_not_shared():
+    class Labelled(Every):
+        __slots__ = ("label",)
+
+        def __new__(cls, label: str, **parts: float) -> Self:
+            made = super().__new__(cls, **parts)
+            object.__setattr__(made, "label", label)
+            return made
+
+    first, second = (Labelled(label, hours=1) for label in "ab")
+    assert (first.label, second.label) == ("a", "b")
+    assert Every(hours=1) != first
+
+
+def test_a_number_that_equals_a_bool_does_not_let_the_bool_in():
+    Every(seconds=1)
+    with pytest.raises(InvalidTrigger, match=r"seconds must be .*, got True"):
+        Every(seconds=True)
 
 
 def test_it_is_bound_to_zones_that_cannot_be_hashed():
