@@ -100,29 +100,33 @@ def _change(scheduler: Scheduler, ticks: Ticks, changed: int) -> Figures:
     }
 
 
-def measure_apscheduler(jobs: int) -> Figures:
-    """Measure adding to APScheduler 3."""
-    return run_in(_add_apscheduler(jobs))
+def measure_apscheduler(jobs: int, changed: int) -> Figures:
+    """Measure adding as many to APScheduler 3."""
+    return run_in(_add_apscheduler(jobs, changed))
 
 
-async def _add_apscheduler(jobs: int) -> Figures:
+async def _add_apscheduler(jobs: int, changed: int) -> Figures:
     scheduler = new_apscheduler()
     ticks = Ticks()
-
-    def add(names: list[str]) -> float:
-        return each_us(
-            (lambda n=name: scheduler.add_job(ticks.tick, "interval", seconds=3600, id=n))
-            for name in names
-        )
-
-    before = add([f"job{number}" for number in range(jobs)])
     began = time.process_time()
+    for number in range(jobs):
+        scheduler.add_job(ticks.tick, "interval", seconds=3600, id=f"job{number}")
+    added = time.process_time()
     scheduler.start()
     await asyncio.sleep(0)
-    start = (time.process_time() - began) / jobs * MICRO
-    running = add([f"late{number}" for number in range(jobs)])
+    started = time.process_time()
+
+    def adding(name: str) -> Callable[[], object]:
+        return lambda: scheduler.add_job(ticks.tick, "interval", seconds=3600, id=name)
+
+    with frozen():
+        running = each_us(adding(f"late{number}") for number in range(changed))
     scheduler.shutdown(wait=False)
-    return {"add": before, "add+start": before + start, "add running": running}
+    return {
+        "add": (added - began) / jobs * MICRO,
+        "add+start": (started - began) / jobs * MICRO,
+        "add running": running,
+    }
 
 
 def measure_million(jobs: int, period: float, seconds: float) -> Figures:
@@ -204,9 +208,9 @@ TOPIC = Topic(
         Scenario(
             "add-apscheduler",
             measure_apscheduler,
-            full={"jobs": 10_000},
-            quick={"jobs": 10_000},
-            tiny={"jobs": 5},
+            full={"jobs": 100_000, "changed": 10_000},
+            quick={"jobs": 100_000, "changed": 10_000},
+            tiny={"jobs": 5, "changed": 2},
             needs=("apscheduler",),
         ),
         Scenario(

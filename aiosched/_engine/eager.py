@@ -46,10 +46,12 @@ def _by_hand(loop: AbstractEventLoop) -> Start | None:
     steps: list[Callable[[], None]] = []
 
     def keep(callback: Any, *args: Any, context: Context | None = None) -> Handle | None:
-        owner = getattr(callback, "__self__", None)
-        if isinstance(owner, Task) and owner.get_coro() is made:
-            steps.append(callback)
-            return None
+        try:
+            if callback.__self__.get_coro() is made:
+                steps.append(callback)
+                return None
+        except AttributeError:
+            pass
         return queue(callback, *args, context=context)  # of a finalizer that ran in between
 
     def start(work: Work, name: str, context: Context) -> None:

@@ -242,10 +242,11 @@ class Registry:
         return None
 
     def _plan(self, job: JobRecord) -> None:
-        if self._planner.active:
-            self._planner.read_quietly()
+        planner = self._planner
+        if planner.active:
+            planner.read_quietly()
             self.begin(job)
-            self._planner.arm_for(job)
+            planner.arm_for(job)
 
     def _rebuild(self, job: JobRecord, trigger: Any, recipe: Recipe) -> None:
         """Let *job* follow another trigger (None: its own) and recipe; what is planned may stay."""
@@ -256,20 +257,19 @@ class Registry:
             bound = trigger_for(given, job.name, spec, self._shop.timezone)
         if spec.lock_key != old_spec.lock_key:
             key = lock_key_for(job.name, recipe)
+        stays = (bound is old or bound == old) and _timing(spec) == _timing(old_spec)
         # Nothing below this line raises.
-        same_plan = (bound is old or bound == old) and _timing(spec) == _timing(old_spec)
-        was_by_elapsed = self._planner.is_by_elapsed(job)
-        self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
-        if spec.expect_within != old_spec.expect_within:
-            self._watch.expect(job)
+        if not stays and by_elapsed(bound, spec) != self._planner.is_by_elapsed(job):
+            job._prev = None  # it belonged to the other clock
+        if spec is not old_spec:
+            self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
+            if spec.expect_within != old_spec.expect_within:
+                self._watch.expect(job)
         job._trigger, job._lock_key = bound, key
         job._recipe, job._spec, job._call = recipe, spec, recipe.call
-        if not same_plan and by_elapsed(bound, spec) != was_by_elapsed:
-            job._prev = None  # it belonged to the other clock
         if job._state is JobState.FINISHED:
             job._state = JobState.SCHEDULED
-        if not same_plan or job._at == IDLE or job._is_spent:
-            self._planner.unplan(job)
+        if not stays or job._at == IDLE or job._is_spent:
             self._plan(job)
 
     def _check(self, job: JobRecord) -> None:

@@ -114,7 +114,8 @@ def _settle(dispatcher: Dispatcher) -> Callable[[Run, JobRecord], bool]:
             return False
         if job._queue is not None or admission.has_waiting or not job._spec.is_usual:
             return False
-        if len(job._runs or ()) != 1:
+        runs = job._runs
+        if runs is None or len(runs) != 1:
             return False
         del tasks[run]
         run._task = None

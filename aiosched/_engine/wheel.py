@@ -92,7 +92,7 @@ class Wheel(Generic[E]):
             if type(slot) is list:
                 slot = slots[key] = Bucket(slot)
             slot.remove(entry)
-            if slot:
+            if slot.rest:
                 return
         self._close(slots, key, at)
 

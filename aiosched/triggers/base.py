@@ -63,16 +63,13 @@ class BaseTrigger(Value):
 
     Attributes:
         zone: That of the datetimes that `next_after` returns.
+        elapsed: Whether occurrences are spaced from the job's start instead of being wall moments.
     """
 
     __slots__ = ()
 
     zone: tzinfo = UTC
-
-    @property
-    def elapsed(self) -> bool:
-        """Whether occurrences are spaced from the job's start instead of being wall moments."""
-        return False
+    elapsed: bool = False
 
     def next_us(self, us: int, /) -> int | None:
         """Return the first occurrence strictly later than *us*; None: never again.

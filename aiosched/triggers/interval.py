@@ -47,9 +47,12 @@ class Every(ZonedTrigger):
 
     Raises:
         InvalidTrigger: The interval is not positive, or the anchor is naive.
+
+    Attributes:
+        elapsed: Whether it has no anchor, and so counts from the job's start.
     """
 
-    __slots__ = ("_anchor", "_interval")
+    __slots__ = ("_anchor", "_interval", "elapsed")
 
     _anchor: int | None
     _interval: int
@@ -81,11 +84,6 @@ class Every(ZonedTrigger):
         us = None if anchor is None else moment_us(anchor, "anchor")
         made: Self = _every(plain.interval_us, us, UTC, cls)
         return made
-
-    @property
-    def elapsed(self) -> bool:
-        """Whether it has no anchor, and so counts from the job's start."""
-        return self._anchor is None
 
     @property
     def interval_us(self) -> int:
@@ -149,16 +147,13 @@ class After(ZonedTrigger):
 
     __slots__ = ("_delay",)
 
+    elapsed = True  # always: it counts from the job's start
+
     _delay: int
 
     def __init__(self, delay: Duration, /) -> None:
         put(self, "_delay", duration_us(delay, "after", minimum=0))
         put(self, "zone", UTC)
-
-    @property
-    def elapsed(self) -> bool:
-        """Always: it counts from the job's start."""
-        return True
 
     def gap(self, index: int, /) -> int | None:
         """Return the delay before the first occurrence (index 0), None for any other."""
@@ -183,6 +178,7 @@ def _every(interval: int, anchor: int | None, tz: tzinfo, kind: Any) -> Any:
     put(made, "_interval", interval)
     put(made, "_anchor", anchor)
     put(made, "zone", tz)
+    put(made, "elapsed", anchor is None)
     return made
 
 
