@@ -39,7 +39,7 @@ class Job(JobRecord):
     @property
     def func(self) -> Callable[..., Any]:
         """The function."""
-        return self._recipe.work.func
+        return self._recipe.func
 
     @property
     def trigger(self) -> Trigger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, TypedDict, get_args
 
@@ -87,7 +87,13 @@ class JobSpec:
     gates: tuple[Gate, ...] = ()
     expect_within: int | None = None
     given: frozenset[str] = frozenset()  # what the job was given itself, and does not inherit
-    is_usual: bool = False  # none of the options that have to be looked at in each run
+    is_usual: bool = field(init=False)  # none of the options that have to be looked at in each run
+
+    def __post_init__(self) -> None:
+        bounds = (self.stop_at, self.misfire_grace, self.expect_within, self.max_runs)
+        barriers = (self.gates, self.elector, self.locker, self.retry, self.jitter)
+        usual = not any(barriers) and not self.from_completion and set(bounds) == {None}
+        object.__setattr__(self, "is_usual", usual)
 
     @property
     def exact(self) -> bool:
@@ -105,10 +111,7 @@ def defaults(base: JobSpec, options: Mapping[str, Any]) -> JobSpec:
         TypeError: An option is unknown or of the wrong type.
         ValueError: An option's value is out of its bounds.
     """
-    unknown = [name for name in options if name not in _CHECKS]
-    if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(sorted(NAMES))}")
-    return replace(base, **{name: _CHECKS[name](value, name) for name, value in options.items()})
+    return replace(base, **_checked(options))
 
 
 def resolve(base: JobSpec, options: Mapping[str, Any], *, named: bool = False) -> JobSpec:
@@ -118,15 +121,16 @@ def resolve(base: JobSpec, options: Mapping[str, Any], *, named: bool = False) -
         ValueError: Also when two options exclude each other.
     """
     given = base.given.union(options, ("name",) if named else ())
-    spec = defaults(base, options)
+    spec = replace(base, given=given, **_checked(options))
     check_combination(spec)
-    return replace(spec, given=given, is_usual=_is_usual(spec))
+    return spec
 
 
-def _is_usual(spec: JobSpec) -> bool:
-    bounds = (spec.stop_at, spec.misfire_grace, spec.expect_within, spec.max_runs)
-    barriers = (spec.gates, spec.elector, spec.locker, spec.retry, spec.jitter)
-    return not any(barriers) and not spec.from_completion and set(bounds) == {None}
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in options if name not in _CHECKS]
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(sorted(NAMES))}")
+    return {name: _CHECKS[name](value, name) for name, value in options.items()}
 
 
 def check_combination(spec: JobSpec) -> None:

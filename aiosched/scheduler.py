@@ -12,12 +12,12 @@ from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
 
+from aiosched._engine.build import NO_ARGS
 from aiosched._engine.bus import EventStream
 from aiosched._engine.current import find_current
 from aiosched._engine.drain import DrainReport
 from aiosched._engine.engine import Engine
 from aiosched._engine.health import Health
-from aiosched._engine.recipes import NO_ARGS
 from aiosched._engine.spread import Spread
 from aiosched.clock import SystemClock
 from aiosched.durations import SECOND, Duration, microseconds

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiosched._engine import timing
 from aiosched._engine.attempts import with_attempts
-from aiosched._engine.invoke import (
-    SAME_IF_EQUAL,
-    Call,
-    Function,
-    by_executor,
-    function_of,
-    in_loop,
-    is_importable,
-    is_stable,
-    takes_a_run,
-)
+from aiosched._engine.invoke import Call, by_executor, in_loop, takes_a_run
+from aiosched._engine.signature import Function, function_of, is_importable, is_stable
 from aiosched.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
@@ -29,7 +20,11 @@ if TYPE_CHECKING:
     from aiosched.executors import ProcessExecutor, ThreadExecutor
     from aiosched.options import JobSpec
 
-_REMEMBERED: Final = 512  # calls of functions without arguments, shared by their jobs
+
+NO_ARGS: Final[tuple[()]] = ()
+"""The arguments of a job that was given none: the one empty tuple that there is."""
+
+NO_KWARGS: Final[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +34,25 @@ class Shop:
     timezone: tzinfo
     threads: ThreadExecutor
     processes: ProcessExecutor
-    calls: dict[Any, tuple[Call, Mapping[str, Any]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a job calls, and with what: kept so that the job can be built again by an update."""
-
-    func: Callable[..., Any]
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-
-    @property
-    def has_arguments(self) -> bool:
-        """Whether it is called with something of the job's own."""
-        return bool(self.args or self.kwargs)
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+"""The arguments that a user gave, positional and by name."""
 
 
-def work_of(func: Callable[..., Any], args: Any, kwargs: Any) -> Work:
-    """Return what a job calls, given as a user gives it.
+def given(args: Any, kwargs: Any) -> Given:
+    """Return arguments as a job keeps them.
 
     Raises:
-        TypeError: The arguments are no sequence, or the named ones no mapping.
+        TypeError: They are no sequence, or the named ones no mapping.
     """
-    if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
-        raise TypeError(f"args must be a sequence of arguments, got {args!r}")
+    if type(args) is not tuple:
+        if isinstance(args, (str, bytes)) or not isinstance(args, Iterable):
+            raise TypeError(f"args must be a sequence of arguments, got {args!r}")
+        args = tuple(args)
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise TypeError(f"kwargs must be a mapping of arguments, got {kwargs!r}")
-    return Work(func, tuple(args), dict(kwargs or {}))
+    return args, dict(kwargs) if kwargs else NO_KWARGS
 
 
 def name_for(func: Callable[..., Any], given: str | None, spec: JobSpec) -> str:
@@ -113,31 +99,23 @@ def trigger_for(trigger: Any, name: str, spec: JobSpec, zone: tzinfo) -> Any:
     return bound
 
 
-def call_for(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:
-    """Return what the runner awaits, and the arguments by parameter.
+def call_for(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    spec: JobSpec,
+    shop: Shop,
+) -> Call:
+    """Return what the runner awaits.
 
     Raises:
         TypeError: The arguments do not fit the function, or the executor does not.
     """
-    if work.has_arguments or not isinstance(work.func, SAME_IF_EQUAL):
-        return _make_call(work, spec, shop)
-    # Executors may be equal, yet two; the call that is found keeps its own alive.
-    key = (work.func, id(spec.executor), spec.timeout, spec.retry)
-    found = shop.calls.get(key)
-    if found is None:
-        if len(shop.calls) >= _REMEMBERED:
-            shop.calls.clear()
-        found = shop.calls[key] = _make_call(work, spec, shop)
-    return found
-
-
-def _make_call(work: Work, spec: JobSpec, shop: Shop) -> tuple[Call, Mapping[str, Any]]:
-    function = function_of(work.func)
-    args, kwargs, arguments = function.bind(work.args, work.kwargs or {})
-    call = _plain_call(function, args, kwargs, spec, shop)
+    function = function_of(func)
+    call = _plain_call(func, function, *function.bind(args, kwargs), spec, shop)
     if spec.timeout is None and spec.retry is None:
-        return call, arguments
-    return with_attempts(call, spec.timeout, spec.retry), arguments
+        return call
+    return with_attempts(call, spec.timeout, spec.retry)
 
 
 def lock_key_for(name: str, recipe: Recipe) -> str:
@@ -146,11 +124,12 @@ def lock_key_for(name: str, recipe: Recipe) -> str:
     Raises:
         ValueError: The template cannot be read, or it names what is no argument.
     """
-    template, arguments = recipe.spec.lock_key, recipe.arguments
+    template = recipe.spec.lock_key
     if template is None:
         return name
     if "{" not in template and "}" not in template:
         return template
+    arguments = function_of(recipe.func).named(recipe.args, recipe.kwargs)
     try:
         return string.Formatter().vformat(template, (), arguments)
     except (KeyError, IndexError, AttributeError, ValueError) as error:
@@ -159,14 +138,19 @@ def lock_key_for(name: str, recipe: Recipe) -> str:
         ) from None
 
 
-def _plain_call(
-    function: Function, args: Sequence[Any], kwargs: dict[str, Any], spec: JobSpec, shop: Shop
+def _plain_call(  # noqa: PLR0913, PLR0917 - what a call is made of
+    func: Callable[..., Any],
+    function: Function,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    spec: JobSpec,
+    shop: Shop,
 ) -> Call:
     executor: Any = spec.executor
     if executor is None:
         executor = "async" if function.is_async else "thread"
     if executor == "async":
-        return in_loop(function, tuple(args), kwargs)
+        return in_loop(func, args, kwargs, is_async=function.is_async)
     if isinstance(executor, str) and function.is_async:
         raise TypeError(
             f"executor={executor!r} needs a plain function, got the async {function.name}"
@@ -174,11 +158,11 @@ def _plain_call(
     if executor == "thread":
         executor = shop.threads
     elif executor == "process":
-        if takes_a_run(tuple(args), kwargs):
+        if takes_a_run(args, kwargs):
             raise TypeError(f"executor='process' cannot hand the Run to {function.name}")
         if not is_importable(function.name):
             raise TypeError(
                 f"executor='process' needs a function that can be imported, got {function.name}"
             )
         executor = shop.processes
-    return by_executor(executor, function, tuple(args), kwargs)
+    return by_executor(executor, func, args, kwargs)

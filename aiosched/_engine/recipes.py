@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-from aiosched._engine.build import Shop, Work, call_for, work_of
-from aiosched._engine.invoke import SAME_IF_EQUAL, Call
+from aiosched._engine.build import NO_ARGS, NO_KWARGS, Shop, call_for, given
+from aiosched._engine.invoke import Call
 from aiosched._engine.specs import SpecBook, key_of
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from aiosched.protocols import Gate
 
 _REMEMBERED: Final = 1_024
-
-NO_ARGS: Final[tuple[()]] = ()
-"""The arguments of a job that was given none. There is one empty tuple in Python."""
+_SAME_IF_EQUAL: Final = (FunctionType, MethodType)  # callable objects may be equal, yet two
 
 
 @dataclass(slots=True, eq=False)
@@ -27,16 +26,20 @@ class Recipe:
     Attributes:
         engine: Whose job it is.
         call: What the runner awaits.
-        arguments: Those of the function, by parameter.
         gates: The asynchronous ones; None: there are none.
+        key: What it is found by; None: it is not shared.
+        jobs: How many follow it: with the last one it is forgotten.
     """
 
     engine: Any
     spec: JobSpec
-    work: Work
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     call: Call
-    arguments: Mapping[str, Any]
     gates: tuple[Gate, ...] | None
+    key: Any
+    jobs: int = 0
 
 
 class RecipeBook:
@@ -85,18 +88,13 @@ class RecipeBook:
         Raises:
             TypeError, ValueError: Something does not fit.
         """
-        if args is not NO_ARGS or kwargs is not None or not isinstance(func, SAME_IF_EQUAL):
-            return self._make(work_of(func, args, kwargs), options)
+        if args is not NO_ARGS or kwargs is not None or not isinstance(func, _SAME_IF_EQUAL):
+            return self._make(func, *given(args, kwargs), options, None)
         key: Any = func  # with a name and nothing else, as most jobs of a crowd are
         if len(options) != 1 or options.get("name") is None:
             told_apart = key_of(options)
-            if told_apart is None:
-                return self._make(Work(func), options)
-            key = (func, told_apart)
-        found = self._found.get(key)
-        if found is None:
-            found = self._remember(key, self._make(Work(func), options))
-        return found
+            key = None if told_apart is None else (func, told_apart)
+        return self._found.get(key) or self._make(func, NO_ARGS, NO_KWARGS, options, key)
 
     def changed(self, recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
         """Return *recipe* with *options* on top of its own.
@@ -104,13 +102,13 @@ class RecipeBook:
         Raises:
             TypeError, ValueError: Something does not fit.
         """
-        key: Any = (recipe, key_of(options))
-        found = None if key[1] is None else self._found.get(key)
-        if found is None:
-            found = self.with_spec(recipe, self._specs.resolve(recipe.spec, options))
-            if key[1] is not None and not recipe.work.has_arguments:
-                self._remember(key, found)
-        return found
+        told_apart = None if recipe.key is None else key_of(options)
+        key = None if told_apart is None else (recipe, told_apart)
+        found = self._found.get(key)
+        if found is not None:
+            return found
+        spec = self._specs.resolve(recipe.spec, options)
+        return self._keep(self.with_spec(recipe, spec), key)
 
     def with_spec(self, recipe: Recipe, spec: JobSpec) -> Recipe:
         """Return *recipe* with another spec; of the rest only what depends on it is made anew.
@@ -118,23 +116,40 @@ class RecipeBook:
         Raises:
             TypeError: The executor does not fit the function.
         """
-        call, arguments, gates = recipe.call, recipe.arguments, recipe.gates
+        func, args, kwargs = recipe.func, recipe.args, recipe.kwargs
+        call, gates = recipe.call, recipe.gates
         if _calling(spec) != _calling(recipe.spec):
-            call, arguments = call_for(recipe.work, spec, self._shop)
+            call = call_for(func, args, kwargs, spec, self._shop)
         if _gating(spec) != _gating(recipe.spec):
             gates = self._gates_for(spec)
-        return Recipe(self._engine, spec, recipe.work, call, arguments, gates)
+        return Recipe(self._engine, spec, func, args, kwargs, call, gates, None)
 
-    def _remember(self, key: Any, recipe: Recipe) -> Recipe:
-        if len(self._found) >= _REMEMBERED:
-            self._found.clear()
-        self._found[key] = recipe  # which keeps alive what the key tells apart by identity
-        return recipe
+    def leave(self, recipe: Recipe) -> None:
+        """One job less follows *recipe*."""
+        recipe.jobs -= 1
+        if not recipe.jobs and self._found.get(recipe.key) is recipe:
+            del self._found[recipe.key]  # or its function would live on here
 
-    def _make(self, work: Work, options: Mapping[str, Any]) -> Recipe:
+    def _make(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: Mapping[str, Any],
+        key: Any,
+    ) -> Recipe:
         spec = self._specs.resolve(self._base, options)
-        call, arguments = call_for(work, spec, self._shop)
-        return Recipe(self._engine, spec, work, call, arguments, self._gates_for(spec))
+        call = call_for(func, args, kwargs, spec, self._shop)
+        gates = self._gates_for(spec)
+        return self._keep(Recipe(self._engine, spec, func, args, kwargs, call, gates, None), key)
+
+    def _keep(self, recipe: Recipe, key: Any) -> Recipe:
+        if key is not None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            recipe.key = key  # made of what lives as long as the recipe
+            self._found[key] = recipe
+        return recipe
 
 
 # What of a spec a part of the recipe is made of; whatever may be equal, yet another, by identity.

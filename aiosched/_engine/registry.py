@@ -134,6 +134,7 @@ class Registry:
     def _register(self, job: JobRecord) -> None:
         spec = job._spec
         self._jobs[job.name] = job
+        job._recipe.jobs += 1
         if spec.priority:
             self._dispatcher.prioritised += 1
         if spec.expect_within is not None:
@@ -151,6 +152,7 @@ class Registry:
         self._planner.unplan(job)
         self._watch.forget(job)
         job._state = JobState.REMOVED
+        self.recipes.leave(job._recipe)
         self._dispatcher.prioritised -= bool(job._spec.priority)
         self._dispatcher.cancel_waiting(job, "the job was removed")
         if cancel:
@@ -200,7 +202,7 @@ class Registry:
         heirs = [job for job in self._jobs.values() if "locker" not in job._spec.given]
         specs = [resolve(job._spec, {"locker": locker}) for job in heirs]
         for job, spec in zip(heirs, specs, strict=True):
-            name_for(job._recipe.work.func, job.name if _was_named(job) else None, spec)
+            name_for(job._recipe.func, job.name if _was_named(job) else None, spec)
             trigger_for(public(job._trigger), job.name, spec, self._shop.timezone)
         for job, spec in zip(heirs, specs, strict=True):
             inherited = replace(spec, given=job._spec.given)
@@ -261,16 +263,22 @@ class Registry:
         # Nothing below this line raises.
         if not stays and by_elapsed(bound, spec) != self._planner.is_by_elapsed(job):
             job._prev = None  # it belonged to the other clock
+        job._trigger = bound
         if spec is not old_spec:
-            self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
-            if spec.expect_within != old_spec.expect_within:
-                self._watch.expect(job)
-        job._trigger, job._lock_key = bound, key
-        job._recipe, job._spec, job._call = recipe, spec, recipe.call
+            self._follow(job, recipe, key)
         if job._state is JobState.FINISHED:
             job._state = JobState.SCHEDULED
         if not stays or job._at == IDLE or job._is_spent:
             self._plan(job)
+
+    def _follow(self, job: JobRecord, recipe: Recipe, lock_key: str) -> None:
+        spec, old_spec = recipe.spec, job._spec
+        self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
+        if spec.expect_within != old_spec.expect_within:
+            self._watch.expect(job)
+        recipe.jobs += 1
+        self.recipes.leave(job._recipe)
+        job._recipe, job._spec, job._call, job._lock_key = recipe, spec, recipe.call, lock_key
 
     def _check(self, job: JobRecord) -> None:
         if job._state is JobState.REMOVED:

@@ -12,7 +12,8 @@ from aiosched.options import JobSpec, resolve
 
 _REMEMBERED = 1_024
 _BY_VALUE = (str, int, float, NoneType, timedelta, Retry)
-_BY_IDENTITY = frozenset({"locker", "elector", "executor", "context"})
+_ORDERED = (tuple, list)
+_BY_IDENTITY = frozenset({"locker", "elector", "executor"})  # what lives as long as the service
 
 
 class SpecBook:
@@ -60,8 +61,8 @@ def key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
             parts.append((name, type(value), value))  # True is no 1
         elif name in _BY_IDENTITY or (name == "gates" and type(value) is tuple):
             parts.append((name, id(value)))  # kept alive by the spec
-        elif name == "tags" and type(value) is tuple and all(type(tag) is str for tag in value):
-            parts.append((name, value))
+        elif name == "tags" and type(value) in _ORDERED and all(type(tag) is str for tag in value):
+            parts.append((name, tuple(value)))
         else:
             return None
     return frozenset(parts)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
+import gc
+import weakref
+
 import pytest
 
-from aiosched import Every, Scheduler
+from aiosched import Every, Run, Scheduler
 from aiosched.lockers import MemoryLocker
 from tests.engine.support import NEVER, nothing
 
@@ -121,3 +125,87 @@ def test_more_updates_than_are_remembered_are_kept_apart():
     for number, job in enumerate(jobs):
         job.update(priority=number)
     assert [job.spec.priority for job in jobs] == list(range(1_100))
+
+
+class Session:
+    """What a service has one of for each of its users."""
+
+    async def poll(self) -> None: ...
+
+
+def of_a_closure() -> tuple[object, object]:
+    session = Session()
+
+    async def poll() -> None:
+        await session.poll()
+
+    return session, poll
+
+
+def of_a_method() -> tuple[object, object]:
+    session = Session()
+    return session, session.poll
+
+
+@pytest.mark.parametrize("make_function", [of_a_closure, of_a_method])
+@pytest.mark.parametrize("options", [{}, {"timeout": 5}, {"tags": ["a"]}])
+def test_what_a_removed_job_called_is_not_kept_alive(make_function, options):
+    scheduler = Scheduler()
+    session, func = make_function()
+    session = weakref.ref(session)
+    jobs = [scheduler.add(func, NEVER, name=name, **options) for name in "ab"]
+    jobs[1].update(max_runs=5)
+    jobs[1].update(priority=5)
+    for job in jobs:
+        job.remove()
+    del func, jobs, job
+    gc.collect()
+    assert session() is None
+
+
+def test_a_context_of_a_removed_job_is_not_kept_alive():
+    scheduler = Scheduler()
+    session = Session()
+    context = contextvars.copy_context()
+    context.run(contextvars.ContextVar("session").set, session)
+    session = weakref.ref(session)
+    scheduler.add(nothing, NEVER, name="a", context=context).remove()
+    del context
+    gc.collect()
+    assert session() is None
+
+
+def test_a_function_that_others_still_call_stays_known():
+    scheduler = Scheduler()
+    first, second = (scheduler.add(nothing, NEVER, name=name) for name in "ab")
+    first.remove()
+    assert scheduler.add(nothing, NEVER, name="c").spec is second.spec
+
+
+async def test_more_ways_to_give_arguments_than_are_remembered(make):
+    scheduler = make()
+
+    async def job(run: Run, *args: int, **kwargs: int) -> object:
+        return run.number, args, kwargs
+
+    async with scheduler:
+        for number in (*range(40), *range(40)):
+            args, kwargs = tuple(range(number)), {f"k{number}": number}
+            added = scheduler.add(job, NEVER, name="job", args=args, kwargs=kwargs)
+            assert (await added.run_now()).value == (1, args, kwargs)
+            added.remove()
+
+
+async def test_arguments_are_as_they_were_when_the_job_was_added(make):
+    scheduler = make()
+
+    async def job(*args: int, **kwargs: int) -> object:
+        return args, kwargs
+
+    async with scheduler:
+        args, kwargs = [1], {"a": 1}
+        added = scheduler.add(job, NEVER, name="job", args=args, kwargs=kwargs)
+        args.append(2)
+        kwargs["b"] = 2
+        added.update(timeout=5)
+        assert (await added.run_now()).value == ((1,), {"a": 1})
