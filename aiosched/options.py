@@ -91,8 +91,9 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         bounds = (self.stop_at, self.misfire_grace, self.expect_within, self.max_runs)
-        barriers = (self.gates, self.elector, self.locker, self.retry, self.jitter)
-        usual = not any(barriers) and not self.from_completion and set(bounds) == {None}
+        parts = (self.elector, self.locker, self.retry)  # of users' own, which may be falsy
+        extras = self.gates or self.jitter or self.from_completion
+        usual = not extras and all(each is None for each in (*bounds, *parts))
         object.__setattr__(self, "is_usual", usual)
 
     @property
@@ -102,6 +103,7 @@ class JobSpec:
 
 
 NAMES: Final = frozenset(JobOptions.__annotations__)
+_EXECUTORS: Final = {name: name for name in get_args(ExecutorName)}  # one text for each
 
 
 def defaults(base: JobSpec, options: Mapping[str, Any]) -> JobSpec:
@@ -230,7 +232,9 @@ def _retry(value: Any, name: str) -> Retry:
 
 
 def _executor(value: Any, name: str) -> Any:
-    if value in get_args(ExecutorName) or isinstance(value, Executor):
+    if isinstance(value, str) and value in _EXECUTORS:
+        return _EXECUTORS[value]
+    if isinstance(value, Executor):
         return value
     raise TypeError(f"{name} must be 'async', 'thread', 'process' or an Executor, got {value!r}")
 

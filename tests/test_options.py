@@ -174,10 +174,10 @@ def test_jobs_with_the_same_options_share_one_spec() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"tags": ("a", "b")}, {"gates": (print,)}, {"executor": ThreadExecutor()}, {"name": None}],
+    [{"tags": ("a", "b")}, {"tags": ["a"]}, {"executor": ThreadExecutor()}, {"name": None}],
     ids=lambda options: next(iter(options)),
 )
-def test_so_do_jobs_with_the_same_tags_gates_or_objects(options: dict) -> None:
+def test_so_do_jobs_with_the_same_tags_or_objects(options: dict) -> None:
     scheduler = Scheduler()
     first = scheduler.add(work, Every(seconds=1), **{"name": "first", **options})
     second = scheduler.add(of_another, Every(seconds=9), **{"name": "second", **options})

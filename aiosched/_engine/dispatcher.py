@@ -269,12 +269,12 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - a trigger of the user's own
                 self._on_trigger_error(job, error)
         elapsed = job._wheel is planner.ladder
-        wake = planner.wake_of(job, due) if spec.jitter or spec.locker else due
+        wake = due if spec.is_usual else planner.wake_of(job, due)
         offset = planner.offset if elapsed else 0
         run = Run(job, due + offset, wake + offset, job._fired, TRIGGER)
         if not planner.place(job, following):
             following = None
-        slack = spec.jitter + planner.behind(spec) if spec.locker else spec.jitter
+        slack = 0 if spec.is_usual else spec.jitter + planner.behind(spec)
         overdue = following is not None and following + slack <= now
         if overdue or job._overdue or spec.misfire_grace is not None:
             self._occur_late(run, now - wake, overdue=overdue)

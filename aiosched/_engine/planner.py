@@ -157,7 +157,7 @@ class Planner:
             job._due = None
             return False
         job._due = due
-        wheel.add(job, due if not (spec.jitter or spec.locker) else self.wake_of(job, due))
+        wheel.add(job, due if spec.is_usual else self.wake_of(job, due))
         if self._bus.wants_planned:
             self._tell(job, due)
         return True

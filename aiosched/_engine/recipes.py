@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiosched._engine.build import NO_ARGS, NO_KWARGS, Shop, call_for, given
 from aiosched._engine.invoke import Call
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aiosched.protocols import Gate
 
 _REMEMBERED: Final = 1_024
-_SAME_IF_EQUAL: Final = (FunctionType, MethodType)  # callable objects may be equal, yet two
 
 
 @dataclass(slots=True, eq=False)
@@ -27,8 +26,8 @@ class Recipe:
         engine: Whose job it is.
         call: What the runner awaits.
         gates: The asynchronous ones; None: there are none.
-        key: What it is found by; None: it is not shared.
-        jobs: How many follow it: with the last one it is forgotten.
+        key: What it is found by while there are jobs of it; None: it is not shared.
+        jobs: How many there are.
     """
 
     engine: Any
@@ -88,7 +87,7 @@ class RecipeBook:
         Raises:
             TypeError, ValueError: Something does not fit.
         """
-        if args is not NO_ARGS or kwargs is not None or not isinstance(func, _SAME_IF_EQUAL):
+        if args is not NO_ARGS or kwargs is not None or not _is_told_apart(func):
             return self._make(func, *given(args, kwargs), options, None)
         key: Any = func  # with a name and nothing else, as most jobs of a crowd are
         if len(options) != 1 or options.get("name") is None:
@@ -102,33 +101,31 @@ class RecipeBook:
         Raises:
             TypeError, ValueError: Something does not fit.
         """
-        told_apart = None if recipe.key is None else key_of(options)
-        key = None if told_apart is None else (recipe, told_apart)
-        found = self._found.get(key)
-        if found is not None:
-            return found
         spec = self._specs.resolve(recipe.spec, options)
-        return self._keep(self.with_spec(recipe, spec), key)
+        key = None if recipe.key is None else (recipe.func, id(spec))
+        return self._found.get(key) or self._with_spec(recipe, spec, key)
 
-    def with_spec(self, recipe: Recipe, spec: JobSpec) -> Recipe:
-        """Return *recipe* with another spec; of the rest only what depends on it is made anew.
+    def inheriting(self, recipe: Recipe, spec: JobSpec) -> Recipe:
+        """Return *recipe* with another spec, for one job.
 
         Raises:
             TypeError: The executor does not fit the function.
         """
-        func, args, kwargs = recipe.func, recipe.args, recipe.kwargs
-        call, gates = recipe.call, recipe.gates
-        if _calling(spec) != _calling(recipe.spec):
-            call = call_for(func, args, kwargs, spec, self._shop)
-        if _gating(spec) != _gating(recipe.spec):
-            gates = self._gates_for(spec)
-        return Recipe(self._engine, spec, func, args, kwargs, call, gates, None)
+        return self._with_spec(recipe, spec, None)
+
+    def join(self, recipe: Recipe) -> None:
+        """Count a job of *recipe*, which others find from now on."""
+        recipe.jobs += 1
+        if recipe.jobs == 1 and recipe.key is not None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[recipe.key] = recipe  # it keeps alive whatever the key is made of
 
     def leave(self, recipe: Recipe) -> None:
-        """One job less follows *recipe*."""
+        """One job less is of *recipe*; with the last one it is forgotten, and so its function."""
         recipe.jobs -= 1
         if not recipe.jobs and self._found.get(recipe.key) is recipe:
-            del self._found[recipe.key]  # or its function would live on here
+            del self._found[recipe.key]
 
     def _make(
         self,
@@ -140,16 +137,25 @@ class RecipeBook:
     ) -> Recipe:
         spec = self._specs.resolve(self._base, options)
         call = call_for(func, args, kwargs, spec, self._shop)
-        gates = self._gates_for(spec)
-        return self._keep(Recipe(self._engine, spec, func, args, kwargs, call, gates, None), key)
+        return Recipe(self._engine, spec, func, args, kwargs, call, self._gates_for(spec), key)
 
-    def _keep(self, recipe: Recipe, key: Any) -> Recipe:
-        if key is not None:
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            recipe.key = key  # made of what lives as long as the recipe
-            self._found[key] = recipe
-        return recipe
+    def _with_spec(self, recipe: Recipe, spec: JobSpec, key: Any) -> Recipe:
+        """Make anew what depends on the spec, and keep the rest."""
+        func, args, kwargs = recipe.func, recipe.args, recipe.kwargs
+        call, gates = recipe.call, recipe.gates
+        if _calling(spec) != _calling(recipe.spec):
+            call = call_for(func, args, kwargs, spec, self._shop)
+        if _gating(spec) != _gating(recipe.spec):
+            gates = self._gates_for(spec)
+        return Recipe(self._engine, spec, func, args, kwargs, call, gates, key)
+
+
+def _is_told_apart(func: object) -> bool:
+    """Say whether *func* stands for what equals it: callable objects may be equal, yet two."""
+    kind = type(func)
+    return kind is FunctionType or (
+        kind is MethodType and type(cast("MethodType", func).__func__) is FunctionType
+    )
 
 
 # What of a spec a part of the recipe is made of; whatever may be equal, yet another, by identity.

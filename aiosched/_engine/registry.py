@@ -134,7 +134,7 @@ class Registry:
     def _register(self, job: JobRecord) -> None:
         spec = job._spec
         self._jobs[job.name] = job
-        job._recipe.jobs += 1
+        self.recipes.join(job._recipe)
         if spec.priority:
             self._dispatcher.prioritised += 1
         if spec.expect_within is not None:
@@ -206,7 +206,7 @@ class Registry:
             trigger_for(public(job._trigger), job.name, spec, self._shop.timezone)
         for job, spec in zip(heirs, specs, strict=True):
             inherited = replace(spec, given=job._spec.given)
-            self._rebuild(job, None, self.recipes.with_spec(job._recipe, inherited))
+            self._rebuild(job, None, self.recipes.inheriting(job._recipe, inherited))
         self.recipes.base = defaults(self.recipes.base, {"locker": locker})
 
     def finish(self, job: JobRecord) -> None:
@@ -276,7 +276,7 @@ class Registry:
         self._dispatcher.prioritised += bool(spec.priority) - bool(old_spec.priority)
         if spec.expect_within != old_spec.expect_within:
             self._watch.expect(job)
-        recipe.jobs += 1
+        self.recipes.join(recipe)
         self.recipes.leave(job._recipe)
         job._recipe, job._spec, job._call, job._lock_key = recipe, spec, recipe.call, lock_key
 

@@ -11,7 +11,7 @@ from aiosched.model import Retry
 from aiosched.options import JobSpec, resolve
 
 _REMEMBERED = 1_024
-_BY_VALUE = (str, int, float, NoneType, timedelta, Retry)
+_BY_VALUE = frozenset({str, int, float, bool, NoneType, timedelta, Retry})
 _ORDERED = (tuple, list)
 _BY_IDENTITY = frozenset({"locker", "elector", "executor"})  # what lives as long as the service
 
@@ -32,7 +32,7 @@ class SpecBook:
         """
         named = options.get("name") is not None
         told_apart = named if len(options) == named else key_of(options)
-        if told_apart is None:
+        if told_apart is None or base.gates or base.context is not None:
             return _resolve(base, options, named=named)
         key = (id(base), told_apart)  # kept alive by the entry
         found = self._found.get(key)
@@ -57,9 +57,9 @@ def key_of(options: Mapping[str, Any]) -> frozenset[Any] | None:
     for name, value in options.items():
         if name == "name":
             parts.append((name, value is None))
-        elif isinstance(value, _BY_VALUE):
+        elif type(value) in _BY_VALUE:
             parts.append((name, type(value), value))  # True is no 1
-        elif name in _BY_IDENTITY or (name == "gates" and type(value) is tuple):
+        elif name in _BY_IDENTITY:
             parts.append((name, id(value)))  # kept alive by the spec
         elif name == "tags" and type(value) in _ORDERED and all(type(tag) is str for tag in value):
             parts.append((name, tuple(value)))

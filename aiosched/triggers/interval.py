@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from math import inf
-from typing import Any, Self
+from typing import Any, Self, final
 
 from aiosched.durations import (
     DAY,
@@ -34,6 +34,7 @@ _UNITS = {
 _LONGEST = timedelta.max // timedelta(microseconds=1) // len(_UNITS)
 
 
+@final
 class Every(ZonedTrigger):
     """A fixed interval.
 
@@ -78,12 +79,17 @@ class Every(ZonedTrigger):
                 plain = _of_parts.__wrapped__(weeks, days, hours, minutes, seconds, milliseconds)
         else:
             _no_parts(interval, weeks, days, hours, minutes, seconds, milliseconds)
-            plain = _shared(duration_us(interval, "interval"), None, UTC, Every)
-        if anchor is None and cls is Every:
+            plain = _shared(duration_us(interval, "interval"), None, UTC)
+        if anchor is None:
             return plain
-        us = None if anchor is None else moment_us(anchor, "anchor")
-        made: Self = _every(plain.interval_us, us, UTC, cls)
+        made: Self = _every(plain.interval_us, moment_us(anchor, "anchor"), UTC)
         return made
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError(
+            f"Every is one object for each interval and cannot be the base of {cls.__name__}: "
+            "write a function that returns an Every, or a trigger of your own with next_after"
+        )
 
     @property
     def interval_us(self) -> int:
@@ -119,19 +125,20 @@ class Every(ZonedTrigger):
 
     def shown_in(self, tz: tzinfo) -> Self:
         """Return the trigger that gives its datetimes in *tz*."""
-        return self._with(self._anchor, tz) if type(self) is Every else super().shown_in(tz)
+        return self._with(self._anchor, tz)
 
     def _with(self, anchor: int | None, tz: tzinfo) -> Self:
-        kind = type(self)
-        make = _shared if kind is Every else _every
         try:
-            made: Self = make(self._interval, anchor, tz, kind)
+            made: Self = _shared(self._interval, anchor, tz)
+            is_it = made.zone is tz  # zones of a fixed offset are equal, whatever they are called
         except TypeError:  # some zones (dateutil's) cannot be hashed
-            made = _every(self._interval, anchor, tz, kind)
+            is_it = False
+        if not is_it:
+            made = _every(self._interval, anchor, tz)
         return made
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Every) or type(self) is not type(other):
+        if not isinstance(other, Every):
             return NotImplemented
         return self._interval == other._interval and self._anchor == other._anchor
 
@@ -173,8 +180,8 @@ class After(ZonedTrigger):
         return (duration_text(self._delay),), {}
 
 
-def _every(interval: int, anchor: int | None, tz: tzinfo, kind: Any) -> Any:
-    made = object.__new__(kind)
+def _every(interval: int, anchor: int | None, tz: tzinfo) -> Any:
+    made = object.__new__(Every)
     put(made, "_interval", interval)
     put(made, "_anchor", anchor)
     put(made, "zone", tz)
@@ -187,7 +194,7 @@ _shared: Any = lru_cache(maxsize=1_024)(_every)  # jobs with equal intervals hav
 
 @lru_cache(maxsize=256, typed=True)
 def _of_parts(*parts: float) -> Any:
-    return _shared(_total(*parts), None, UTC, Every)
+    return _shared(_total(*parts), None, UTC)
 
 
 def _total(*parts: float) -> int:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
+import json
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from aiosched import Every, Run, Scheduler
+from aiosched import Claim, DuplicateJob, Every, JobGroup, Retry, Run, Scheduler
+from aiosched._engine.recipes import Recipe
+from aiosched.executors import ProcessExecutor, ThreadExecutor
 from aiosched.lockers import MemoryLocker
 from tests.engine.support import NEVER, nothing
+
+
+def a_sync_job() -> None: ...
 
 
 class Doubler:
@@ -161,6 +171,150 @@ def test_what_a_removed_job_called_is_not_kept_alive(make_function, options):
     del func, jobs, job
     gc.collect()
     assert session() is None
+
+
+@pytest.mark.parametrize(
+    ("trigger", "options"),
+    [
+        (5, {"name": "new"}),
+        (NEVER, {"name": "taken"}),
+        (NEVER, {"name": "new", "lock_key": "{nobody}"}),
+        (NEVER, {"name": "new", "tags": ["t"], "timeout": -1}),
+    ],
+)
+def test_what_could_not_be_added_is_not_kept_alive(trigger, options):
+    scheduler = Scheduler()
+    scheduler.add(nothing, NEVER, name="taken")
+    session, func = of_a_closure()
+    session = weakref.ref(session)
+    with pytest.raises((TypeError, ValueError)):
+        scheduler.add(func, trigger, **options)
+    del func
+    gc.collect()
+    assert session() is None
+
+
+def test_what_a_group_could_not_add_is_not_kept_alive():
+    scheduler = Scheduler()
+    session, func = of_a_closure()
+    session = weakref.ref(session)
+    group = JobGroup()
+    group.add(func, NEVER, name="good")
+    group.add(func, NEVER, name="good")
+    with pytest.raises(DuplicateJob):
+        scheduler.include(group)
+    del func, group
+    gc.collect()
+    assert session() is None
+
+
+def test_an_update_that_is_refused_leaves_nothing_behind():
+    scheduler = Scheduler()
+    session, func = of_a_closure()
+    session = weakref.ref(session)
+    job = scheduler.add(func, NEVER, name="a")
+    with pytest.raises(TypeError, match="trigger must have next_after"):
+        job.update(trigger=5, timeout=3)
+    assert job.spec.timeout is None
+    job.remove()
+    del func, job
+    gc.collect()
+    assert session() is None
+
+
+def test_updates_of_one_job_do_not_add_up():
+    scheduler = Scheduler()
+    job = scheduler.add(nothing, NEVER, name="a")
+
+    def recipes() -> int:
+        gc.collect()
+        return sum(type(each) is Recipe for each in gc.get_objects())
+
+    for turn in range(5):
+        job.update(priority=turn)
+    before = recipes()
+    for turn in range(500):
+        job.update(priority=turn % 5)
+    assert recipes() == before
+
+
+@pytest.mark.parametrize("gates", [[], (), None])
+def test_gates_of_a_removed_job_are_not_kept_alive(gates):
+    scheduler = Scheduler()
+    session = Session()
+
+    @asynccontextmanager
+    async def gate(run: Run, session: Session = session) -> AsyncIterator[None]:
+        yield
+
+    session = weakref.ref(session)
+    given = None if gates is None else type(gates)([gate])
+    job = scheduler.add(nothing, NEVER, name="a", gates=given)
+    job.update(priority=5)
+    job.remove()
+    del gate, job, given
+    gc.collect()
+    assert session() is None
+
+
+def test_an_executor_named_by_another_text_is_that_executor():
+    scheduler = Scheduler()
+    for turn in range(20):
+        name = ("thread", "process")[turn % 2]
+        config = json.loads(json.dumps([{"executor": name, "tags": ["t"]} for _ in range(30)]))
+        for number, options in enumerate(config):
+            job = scheduler.add(a_sync_job, NEVER, name=str(number), **options)
+            assert job.spec.executor == name
+            cells = [cell.cell_contents for cell in job._call.__closure__]
+            assert {"thread": ThreadExecutor, "process": ProcessExecutor}[name] in map(type, cells)
+        del config, options
+        for job in scheduler:
+            job.remove()
+        del job
+
+
+def test_retries_that_only_look_equal_are_kept_apart():
+    class Steps(Retry):
+        def __init__(self, *steps: float) -> None:
+            super().__init__()
+            object.__setattr__(self, "steps", steps)
+
+    scheduler = Scheduler()
+    these, those = Steps(1, 2), Steps(100, 200)
+    jobs = [
+        scheduler.add(nothing, NEVER, name=name, retry=retry)
+        for name, retry in (("a", these), ("b", those))
+    ]
+    assert jobs[0].spec.retry is these
+    assert jobs[1].spec.retry is those
+
+
+async def test_a_locker_and_an_elector_that_are_falsy_are_asked(make):
+    asked = []
+
+    class Locker(MemoryLocker):
+        def __len__(self) -> int:
+            return 0
+
+        async def claim(self, claim: Claim) -> Any:
+            asked.append("locker")
+            return await super().claim(claim)
+
+    class Elector:
+        def __bool__(self) -> bool:
+            return False
+
+        async def is_leader(self) -> bool:
+            asked.append("elector")
+            return False
+
+    scheduler = make()
+    scheduler.add(nothing, Every(seconds=5), name="a", locker=Locker())
+    scheduler.add(nothing, Every(seconds=5), name="b", elector=Elector())
+    async with scheduler:
+        await asyncio.sleep(5.5)
+        assert sorted(asked) == ["elector", "locker"]
+        assert str(scheduler["b"].last.status) == "refused"
 
 
 def test_a_context_of_a_removed_job_is_not_kept_alive():
