@@ -12,6 +12,7 @@ import pytest
 from aiosched import (
     DuplicateJob,
     Every,
+    JobChanged,
     JobGroup,
     JobState,
     Once,
@@ -22,7 +23,7 @@ from aiosched import (
     TooEarly,
     UnknownJob,
 )
-from tests.engine.support import NEVER, START, Told, Work, due, nothing, settle
+from tests.engine.support import NEVER, START, Told, Work, at, due, nothing, settle
 
 
 async def test_run_now_returns_how_the_run_ended(scheduler: Scheduler) -> None:
@@ -202,3 +203,24 @@ async def test_a_gate_may_look_at_its_job(scheduler: Scheduler) -> None:
     async with scheduler:
         outcome = await job.run_now()
     assert seen == [(outcome.run,), 1]
+
+
+async def test_a_listener_may_remove_jobs_that_are_finished(scheduler: Scheduler) -> None:
+    reminded: list[str] = []
+
+    async def remind(who: str) -> None:
+        await asyncio.sleep(1)
+        reminded.append(who)
+
+    @scheduler.on(JobChanged)
+    def forget(event: JobChanged) -> None:
+        if event.change == "finished":
+            scheduler.remove(event.job.name)
+
+    async with scheduler:
+        for number, who in enumerate("abc"):
+            scheduler.add(remind, Once(at(5 + number)), args=(who,), name=who)
+        scheduler.add(remind, Every(seconds=3), args=("d",), name="d", max_runs=2)
+        await asyncio.sleep(20)
+        assert reminded == ["d", "a", "b", "d", "c"]
+        assert list(scheduler) == []
