@@ -128,12 +128,13 @@ class Every(ZonedTrigger):
         return self._with(self._anchor, tz)
 
     def _with(self, anchor: int | None, tz: tzinfo) -> Self:
+        made: Self | None
         try:
-            made: Self = _shared(self._interval, anchor, tz)
-            is_it = made.zone is tz  # zones of a fixed offset are equal, whatever they are called
+            made = _shared(self._interval, anchor, tz)
         except TypeError:  # some zones (dateutil's) cannot be hashed
-            is_it = False
-        if not is_it:
+            made = None
+        # Zones of a fixed offset are equal, whatever they are called.
+        if made is None or made.zone is not tz:
             made = _every(self._interval, anchor, tz)
         return made
 
