@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -148,6 +148,15 @@ class ClaimingLocker(Locker, Protocol):
 
     async def aclose(self) -> None:
         """Give everything back when the last user closes."""
+        ...
+
+
+@runtime_checkable
+class RehearsedLocker(Protocol):
+    """A locker that can set aside what it remembers, for a simulation."""
+
+    def rehearsal(self) -> AbstractContextManager[None]:
+        """Return a context within which nothing is remembered of before, nor after it of within."""
         ...
 
 

@@ -186,8 +186,7 @@ class Scheduler(Registrar):
             SchedulerClosed: It runs.
             TypeError, ValueError: A job does not go with a locker; nothing has changed.
         """
-        if self._engine.is_running:
-            raise SchedulerClosed("the locker can be set only while the scheduler does not run")
+        self._check_idle("another locker")
         if locker is not None:
             check_locker(locker)
         self._engine.registry.inherit_locker(locker)
@@ -198,9 +197,27 @@ class Scheduler(Registrar):
         Raises:
             SchedulerClosed: It runs.
         """
-        if self._engine.is_running:
-            raise SchedulerClosed("the clock can be set only while the scheduler does not run")
+        self._check_idle("another clock")
         self._engine.use_clock(_check_clock(clock))
+
+    @contextmanager
+    def rehearsal(self, clock: Clock) -> Iterator[None]:
+        """Live by another clock for a while, as if nothing had been before: for simulations.
+
+        What happens meanwhile is forgotten at the end: runs count for no job, and the scheduler
+        has its own clock again. A `MemoryLocker` forgets, too; other stores do not.
+
+        Raises:
+            SchedulerClosed: It runs, or does so at the end.
+        """
+        self._check_idle("a rehearsal")
+        with self._engine.rehearsal(_check_clock(clock)):
+            yield
+            self._check_idle("the end of a rehearsal")
+
+    def _check_idle(self, what: str) -> None:
+        if self._engine.is_running:
+            raise SchedulerClosed(f"{what} is possible only while the scheduler does not run")
 
     # -- listening ------------------------------------------------------------------------------
 

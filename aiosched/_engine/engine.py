@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, tzinfo
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -23,7 +24,7 @@ from aiosched._engine.forecast import upcoming
 from aiosched._engine.health import Health, Watch
 from aiosched._engine.lockers import Lockers
 from aiosched._engine.planner import Planner
-from aiosched._engine.record import JobRecord
+from aiosched._engine.record import History, JobRecord
 from aiosched._engine.registry import Registry
 from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
@@ -35,12 +36,13 @@ from aiosched.executors import ProcessExecutor, ThreadExecutor
 from aiosched.model import Cause, JobState
 from aiosched.moments import from_us
 from aiosched.options import JobSpec
-from aiosched.protocols import Clock
+from aiosched.protocols import Clock, RehearsedLocker
 
 log = logging.getLogger("aiosched")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_FRESH = History()
 _SLICE = 1_000  # jobs planned before the loop has its turn
 
 
@@ -309,10 +311,38 @@ class Engine:
             ) from self.error
 
     def use_clock(self, clock: Clock) -> None:
-        """Read another clock, from the next start on."""
+        """Read another clock, from the next start on; moments of the last one are forgotten."""
         self.time.use(clock)
         self.lockers.tell_clock()
         self.electors.tell_clock()
+        for job in self.registry.by_name.values():
+            job._prev, job._overdue = None, False
+
+    @contextmanager
+    def rehearsal(self, clock: Clock) -> Iterator[None]:
+        """Live by *clock* as if nothing had been before, and forget it afterwards."""
+        real_clock, state, error, broken = (
+            self.time.clock,
+            self.state,
+            self.error,
+            self.watch.broken,
+        )
+        kept = {job: job._history for job in self.registry.by_name.values()}
+        with ExitStack() as stack:
+            for locker in self._used("locker"):
+                if isinstance(locker, RehearsedLocker):
+                    stack.enter_context(locker.rehearsal())
+            for job, history in kept.items():
+                job._history = _FRESH._replace(state=_paused_or_not(history.state))
+            self.watch.broken = {}
+            self.use_clock(clock)
+            try:
+                yield
+            finally:
+                self.use_clock(real_clock)
+                self.state, self.error, self.watch.broken = state, error, broken
+                for job in self.registry.by_name.values():
+                    job._history = kept.get(job, _FRESH._replace(state=_paused_or_not(job._state)))
 
     def health(self) -> Health:
         """Return how the scheduler is."""
@@ -435,6 +465,10 @@ class Engine:
             self.planner.forget(job)
             if not phase and by_elapsed(job._trigger, job._spec):
                 job._prev = None  # unanchored intervals begin anew with the next start
+
+
+def _paused_or_not(state: JobState) -> JobState:
+    return state if state is JobState.PAUSED else JobState.SCHEDULED
 
 
 def _handed_over(call: Callable[P, T], loop: asyncio.AbstractEventLoop) -> Callable[P, T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiosched._engine.wheel import IDLE
 from aiosched.model import JobState, Run
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from aiosched._engine.recipes import Recipe
     from aiosched._engine.wheel import Instants, Ladder
     from aiosched.options import JobSpec
+
+
+class History(NamedTuple):
+    """What has become of a job so far."""
+
+    state: JobState = JobState.SCHEDULED
+    prev: int | None = None
+    overdue: bool = False
+    nth: int = 0
+    fired: int = 0
+    started: int = 0
+    last: Remembered | None = None
 
 
 class JobRecord:
@@ -70,6 +82,25 @@ class JobRecord:
         self._runs: dict[Run, None] | None = None  # those with a slot, oldest first
         self._queue: deque[Run] | None = None
         self._last: Remembered | None = None
+
+    @property
+    def _history(self) -> History:
+        return History(
+            self._state,
+            self._prev,
+            self._overdue,
+            self._nth,
+            self._fired,
+            self._started,
+            self._last,
+        )
+
+    @_history.setter
+    def _history(self, history: History) -> None:
+        if self._state is not JobState.REMOVED:
+            self._state = history.state
+        self._prev, self._overdue, self._nth = history.prev, history.overdue, history.nth
+        self._fired, self._started, self._last = history.fired, history.started, history.last
 
     @property
     def _engine(self) -> Any:

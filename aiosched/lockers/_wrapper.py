@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -17,6 +18,7 @@ from aiosched.protocols import (
     InspectableLocker,
     Lock,
     Locker,
+    RehearsedLocker,
     RingingLocker,
 )
 
@@ -111,6 +113,13 @@ class _Clocked(Wrapper):
         self.inner.use_clock(clock)
 
 
+class _Rehearsed(Wrapper):
+    def rehearsal(self) -> AbstractContextManager[None]:
+        """Have the inner locker set aside what it remembers."""
+        context: AbstractContextManager[None] = self.inner.rehearsal()
+        return context
+
+
 class _Inspectable(Wrapper):
     async def records(self) -> list[LockRecord]:
         """Return what the inner locker remembers, by key."""
@@ -137,6 +146,7 @@ _SEAMS: dict[type, type[Wrapper]] = {
     ClaimingLocker: Claims,
     ClockedLocker: _Clocked,
     InspectableLocker: _Inspectable,
+    RehearsedLocker: _Rehearsed,
     RingingLocker: _Ringing,
 }
 

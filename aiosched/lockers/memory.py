@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -48,6 +49,18 @@ class MemoryLocker:
     def use_clock(self, clock: Clock, /) -> None:
         """Live by *clock*, without its skew: all who share a store share its clock."""
         self._clock = clock
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Remember nothing of before, and afterwards nothing of meanwhile: for a simulation."""
+        kept = (self._records, self._exact, self._holdings, self._purge_at, self._clock)
+        with self._guard:
+            self._records, self._exact, self._holdings, self._purge_at = {}, {}, {}, None
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._records, self._exact, self._holdings, self._purge_at, self._clock = kept
 
     async def open(self) -> None:
         """Count one more user."""

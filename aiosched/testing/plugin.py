@@ -20,6 +20,11 @@ Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 _clocks: list[VirtualClock] = []  # of the tests that run now
 
+try:  # in strict mode pytest-asyncio only knows fixtures of its own kind
+    from pytest_asyncio import fixture as _async_fixture
+except ModuleNotFoundError:  # then no async test runs at all
+    _async_fixture = pytest.fixture  # type: ignore[assignment]
+
 
 @pytest.fixture
 def virtual_time(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
@@ -36,7 +41,7 @@ def virtual_time(request: pytest.FixtureRequest) -> Iterator[VirtualClock]:
     _clocks.remove(clock)
 
 
-@pytest.fixture
+@_async_fixture
 async def aiosched_scheduler(virtual_time: VirtualClock) -> AsyncIterator[Scheduler]:
     """Give a running scheduler in virtual time, which is stopped after the test."""
     async with Scheduler(clock=virtual_time) as scheduler:
@@ -74,6 +79,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
     plugins = metafunc.config.pluginmanager
     if _is_virtual(metafunc.definition) and not plugins.has_plugin(_FACTORIES):
         plugins.register(LoopFactories(), _FACTORIES)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Refuse to run a test on a loop whose time passes, where it would really wait."""
+    if _is_virtual(pyfuncitem) and "anyio_backend" in pyfuncitem.fixturenames:
+        pytest.fail(
+            f"{_NAME} needs pytest-asyncio: anyio's plugin runs tests on a loop of its own",
+            pytrace=False,
+        )
     return (yield)
 
 

@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
+from aiosched.errors import UnknownJob
 from aiosched.events import Event, Outcome
 from aiosched.model import Status
 from aiosched.moments import aware_us
@@ -16,26 +18,35 @@ from aiosched.scheduler import Scheduler
 from aiosched.testing.clock import VirtualClock
 from aiosched.testing.running import run
 
+StatusName = Literal["succeeded", "failed", "timed_out", "cancelled", "refused", "missed"]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Simulation:
     """What happened in a simulation.
 
     Attributes:
         outcomes: Of every run that was fired, in the order in which they ended.
         events: Everything else that was published; empty unless it was asked for.
+        jobs: The names of the jobs that there were.
     """
 
     outcomes: tuple[Outcome, ...]
-    events: tuple[Event, ...] = field(default=(), repr=False)
+    events: tuple[Event, ...] = ()
+    jobs: frozenset[str] = frozenset()
 
-    def of(self, job: str, *statuses: Status) -> list[Outcome]:
-        """Return the outcomes of the job of that name, with any of *statuses* (none: all)."""
-        return [
-            each
-            for each in self.outcomes
-            if each.job.name == job and (not statuses or each.status in statuses)
-        ]
+    def of(self, job: str, *statuses: Status | StatusName) -> list[Outcome]:
+        """Return the outcomes of the job of that name, with any of *statuses* (none: all).
+
+        Raises:
+            UnknownJob: There was no job of that name.
+            ValueError: A status is none.
+        """
+        if job not in self.jobs:
+            known = ", ".join(sorted(self.jobs)) or "none"
+            raise UnknownJob(f"no such job in the simulation: {job!r}; there were: {known}")
+        wanted = frozenset(map(Status, statuses or Status))
+        return [each for each in self.outcomes if each.job.name == job and each.status in wanted]
 
     def trace(self) -> Iterable[str]:
         """Yield one line for each outcome: equal traces are equal histories."""
@@ -48,6 +59,9 @@ class Simulation:
         """Return a hash of the trace."""
         return hashlib.sha256("\n".join(self.trace()).encode()).hexdigest()
 
+    def __repr__(self) -> str:
+        return f"<Simulation: {len(self.outcomes)} outcomes of {len(self.jobs)} jobs>"
+
 
 def simulate(
     schedulers: Scheduler | Iterable[Scheduler],
@@ -57,26 +71,31 @@ def simulate(
     skews: Iterable[float] = (),
     events: bool = False,
 ) -> Simulation:
-    """Run one scheduler, or a fleet, in virtual time.
+    """Run one scheduler, or a fleet, in virtual time, as if nothing had been before.
 
     The jobs' functions are called. They wait in virtual time, too, so that an hour's sleep takes
     none; with time-machine installed, `datetime.now()` follows.
 
     Args:
-        schedulers: They must not be running; afterwards they keep a virtual clock.
+        schedulers: They must not be running. Afterwards they are as they were, and so is a
+            `MemoryLocker`; other lockers are asked as always, by their own clocks.
         start: An aware moment.
         end: A later one. Occurrences after *start* and up to *end* are due; runs that go on at
             *end* are given `shutdown_timeout`.
-        skews: Seconds by which the clocks of the schedulers are wrong, in their order; default 0.
+        skews: Seconds by which the clocks of the schedulers are wrong, in their order; those that
+            are left out are right.
         events: Whether to keep what is published besides outcomes.
 
     Raises:
-        ValueError: *end* is not after *start*, or a moment is naive.
+        TypeError: What is to be simulated is no scheduler, or a skew is no number.
+        ValueError: *end* is not after *start*, a moment is naive, or there are too many skews.
+        SchedulerClosed: A scheduler runs.
     """
     if aware_us(end, "end") <= aware_us(start, "start"):
         raise ValueError(f"end must be after start, got {end!r} and {start!r}")
-    fleet = (schedulers,) if isinstance(schedulers, Scheduler) else tuple(schedulers)
-    offsets = [*skews, *(0.0 for _ in fleet)]
+    fleet = _fleet_of(schedulers)
+    offsets = _offsets_of(skews, len(fleet))
+    jobs: set[str] = set()
     outcomes: list[Outcome] = []
     others: list[Event] = []
 
@@ -88,12 +107,36 @@ def simulate(
 
     async def live(clock: VirtualClock) -> None:
         async with AsyncExitStack() as stack:
-            for scheduler, skew in zip(fleet, offsets, strict=False):
-                scheduler.use_clock(clock.skewed(skew))
+            for scheduler, skew in zip(fleet, offsets, strict=True):
+                stack.enter_context(scheduler.rehearsal(clock.skewed(skew)))
+            for scheduler in fleet:
                 scheduler.on(Event if events else Outcome, note)
                 stack.callback(scheduler.off, note)
                 await stack.enter_async_context(scheduler)
+            jobs.update(*(scheduler.jobs for scheduler in fleet))
             await asyncio.sleep((end - start).total_seconds())
 
     run(live, start=start)
-    return Simulation(tuple(outcomes), tuple(others))
+    jobs.update(*(scheduler.jobs for scheduler in fleet), (each.job.name for each in outcomes))
+    return Simulation(tuple(outcomes), tuple(others), frozenset(jobs))
+
+
+def _fleet_of(schedulers: Any) -> tuple[Scheduler, ...]:
+    one = isinstance(schedulers, Scheduler) or not isinstance(schedulers, Iterable)
+    fleet = (schedulers,) if one else tuple(schedulers)
+    for each in fleet:
+        if not isinstance(each, Scheduler):
+            raise TypeError(f"schedulers must be a Scheduler or several, got {each!r}")
+    return fleet
+
+
+def _offsets_of(skews: Any, count: int) -> list[float]:
+    if isinstance(skews, str) or not isinstance(skews, Iterable):
+        raise TypeError(f"skews must be several numbers of seconds, got {skews!r}")
+    given = list(skews)
+    for each in given:
+        if isinstance(each, bool) or not isinstance(each, (int, float)):
+            raise TypeError(f"skews must be numbers of seconds, got {each!r}")
+    if len(given) > count:
+        raise ValueError(f"skews must be at most one for each of {count} schedulers, got {given!r}")
+    return given + [0.0] * (count - len(given))

@@ -173,3 +173,44 @@ def test_without_pytest_asyncio_a_sync_test_still_has_the_clock(outcomes):
             assert virtual_time.now() == 1_767_225_605_000_000
     """
     assert outcomes(source, "-pno:asyncio", "-Wignore::pytest.PytestConfigWarning") == {"passed": 1}
+
+
+def test_the_fixtures_work_in_strict_mode_too(outcomes):
+    assert outcomes(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.mark.asyncio
+        async def test_a_day(virtual_time):
+            await asyncio.sleep(86400)
+
+        @pytest.mark.asyncio
+        async def test_it_runs(aiosched_scheduler):
+            assert aiosched_scheduler.state == "running"
+            await asyncio.sleep(86400)
+        """,
+        "-oasyncio_mode=strict",
+    ) == {"passed": 2}
+
+
+def test_on_the_loops_of_another_plugin_a_test_fails_instead_of_waiting(outcomes):
+    assert outcomes(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        async def test_a_day(virtual_time):
+            await asyncio.sleep(86400)
+
+        @pytest.mark.anyio
+        async def test_another():
+            await asyncio.sleep(0)
+        """,
+        "-oasyncio_mode=strict",
+    ) == {"failed": 1, "passed": 1}

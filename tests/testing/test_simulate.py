@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aiosched import MemoryLocker, Outcome, Planned, Scheduler, Status
+from aiosched import (
+    Every,
+    MemoryLocker,
+    Monitored,
+    Outcome,
+    Planned,
+    Scheduler,
+    SchedulerClosed,
+    Status,
+    UnknownJob,
+)
 from aiosched.testing import VirtualClock, simulate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,6 +81,111 @@ def test_it_keeps_other_events_when_asked():
     assert {type(each) for each in result.events} > {Planned}
     assert not any(isinstance(each, Outcome) for each in result.events)
     assert simulate(quarter_hourly(), START, START + timedelta(hours=1)).events == ()
+
+
+def a_service():
+    scheduler = Scheduler(timezone="Europe/Berlin")
+    scheduler.every(minutes=15, name="report")(nothing)
+    scheduler.daily(at="02:30", name="nightly")(nothing)
+    scheduler.once(START + timedelta(days=1), name="once")(nothing)
+    scheduler.every(hours=1, name="few", max_runs=3)(nothing)
+    scheduler.every(hours=1, name="paused")(nothing)
+    scheduler["paused"].pause()
+    return scheduler
+
+
+def test_a_second_simulation_of_the_same_scheduler_has_the_same_history():
+    scheduler = a_service()
+    end = START + timedelta(days=30)
+    first, again = (simulate(scheduler, START, end) for _ in range(2))
+    assert len(first.of("nightly")) == 30
+    assert len(first.of("once")) == 1
+    assert len(first.of("few")) == 3
+    assert first.of("paused") == []
+    assert first.digest() == again.digest()
+    before = START - timedelta(days=30)
+    assert len(simulate(scheduler, before, START).of("nightly")) == 30
+
+
+def test_a_fleet_can_be_simulated_again_with_its_memory_locker():
+    schedulers = list(fleet(Monitored(MemoryLocker(), lambda *_: None)))
+    first, again = (simulate(schedulers, START, START + timedelta(days=2)) for _ in range(2))
+    assert len(first.of("quarter", "succeeded")) == 2 * 24 * 4
+    assert first.digest() == again.digest()
+
+
+async def test_after_a_simulation_a_scheduler_is_as_it_was():
+    scheduler = a_service()
+    clock = scheduler.clock
+    locker = MemoryLocker()
+    scheduler.add(nothing, Every(hours=1), name="locked", locker=locker)
+    before = [(job.name, job.state, job.last) for job in scheduler]
+    result = await asyncio.to_thread(simulate, scheduler, START, START + timedelta(days=2))
+    assert len(result.of("locked")) == 48
+    assert [(job.name, job.state, job.last) for job in scheduler] == before
+    assert (scheduler.clock, scheduler.state) == (clock, "new")
+    assert await locker.last_claimed("locked") is None
+    async with scheduler:
+        outcome = await scheduler["few"].run_now()
+    assert (outcome.status, outcome.run.number) == ("succeeded", 1)
+    assert datetime.now(UTC) - outcome.at < timedelta(minutes=1)
+
+
+def test_a_simulation_of_a_scheduler_that_failed_leaves_no_trace_of_it():
+    scheduler = Scheduler()
+
+    class Broken:
+        def next_after(self, moment):
+            raise RuntimeError("broken")
+
+    scheduler.add(nothing, Broken(), name="broken")
+    simulate(scheduler, START, START + timedelta(hours=1))
+    assert scheduler.health().problems == ()
+    assert scheduler["broken"].state == "scheduled"
+
+
+async def test_a_scheduler_that_runs_cannot_be_simulated():
+    async with Scheduler() as scheduler:
+        with pytest.raises(SchedulerClosed, match="a rehearsal is possible only while"):
+            await asyncio.to_thread(simulate, scheduler, START, START + timedelta(hours=1))
+
+
+def test_jobs_that_are_added_meanwhile_are_known_and_forget_it():
+    scheduler = Scheduler()
+
+    @scheduler.once(START + timedelta(hours=1), name="first")
+    async def first():
+        scheduler.add(nothing, Every(hours=1), name="second", max_runs=2)
+
+    result = simulate(scheduler, START, START + timedelta(hours=9))
+    assert len(result.of("second")) == 2
+    assert scheduler["second"].state == "scheduled"
+
+
+def test_a_name_or_a_status_that_there_is_not_is_refused():
+    result = simulate(a_service(), START, START + timedelta(hours=1))
+    assert result.of("nightly") == []
+    with pytest.raises(UnknownJob, match=r"no such job in the simulation: 'nighty'; .* nightly,"):
+        result.of("nighty")
+    with pytest.raises(ValueError, match="'done' is not a valid Status"):
+        result.of("nightly", "done")
+    assert repr(result) == "<Simulation: 5 outcomes of 5 jobs>"
+
+
+@pytest.mark.parametrize(
+    ("schedulers", "skews", "complaint"),
+    [
+        (nothing, (), "schedulers must be a Scheduler or several, got <function nothing"),
+        ([Scheduler(), 5], (), "schedulers must be a Scheduler or several, got 5"),
+        (Scheduler(), "x", "skews must be several numbers of seconds, got 'x'"),
+        (Scheduler(), 3, "skews must be several numbers of seconds, got 3"),
+        (Scheduler(), ["x"], "skews must be numbers of seconds, got 'x'"),
+        (Scheduler(), [1, 2], r"skews must be at most one for each of 1 schedulers, got \[1, 2\]"),
+    ],
+)
+def test_what_cannot_be_simulated_is_named(schedulers, skews, complaint):
+    with pytest.raises((TypeError, ValueError), match=complaint):
+        simulate(schedulers, START, START + timedelta(hours=1), skews=skews)
 
 
 def test_the_end_must_come_after_the_start():
