@@ -116,6 +116,24 @@ class BaseTrigger(Value):
         """Return the trigger with its phase fixed at a moment, if it had none: else itself."""
         return self
 
+    def covers(self, other: BaseTrigger) -> bool:
+        """Say whether these are known to name every moment that *other* names, itself no mixture.
+
+        For a difference, which then need not look at each of them. False: it is not known.
+        """
+        return self == other
+
+    def within(self, trigger: BaseTrigger) -> bool:
+        """Say whether *trigger* is known to name every moment that this one names."""
+        return trigger.covers(self)
+
+    def covers_until(self, other: BaseTrigger, us: int) -> int:
+        """Return until when every moment of *other* is known to be one of these, from *us* on.
+
+        Both name *us*; the end is included.
+        """
+        return LAST_US if other.within(self) else us
+
     def between(self, start: datetime | None = None, end: datetime | None = None) -> BaseTrigger:
         """Return the occurrences from *start* to *end*, both included; None leaves a side open.
 

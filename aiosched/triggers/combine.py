@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiosched.durations import DAY
 from aiosched.errors import InvalidTrigger
@@ -18,11 +18,9 @@ from aiosched.triggers.interval import After
 if TYPE_CHECKING:
     from aiosched.protocols import Trigger
 
-# A difference is taken to be empty when everything was removed for 400 years, in which every date
-# occurs; for 400 days and so many occurrences; or for more occurrences than a month has seconds.
-_VAIN_LONG = CYCLE_DAYS * DAY
-_VAIN_WHILE, _VAIN_MANY = 400 * DAY, 50_000
-_VAIN_AT_LAST = 3_000_000
+_VAIN = CYCLE_DAYS * DAY  # all was removed for so long, in which every date occurs: nothing is left
+_MOST = 500_000  # occurrences that are removed one by one, before the search is given up: 2 s
+_MOST_TRIED = 200_000  # of them when a difference is made
 _TRIED_FROM = to_us(datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -92,6 +90,14 @@ class Union(_Combined):
         found = [each for part in self._parts if (each := part.next_us(us)) is not None]
         return min(found, default=None)
 
+    def covers(self, other: BaseTrigger) -> bool:
+        """Say whether some part is known to name every moment that *other* names."""
+        return any(part.covers(other) for part in self._parts)
+
+    def within(self, trigger: BaseTrigger) -> bool:
+        """Say whether *trigger* is known to name whatever the parts name."""
+        return all(part.within(trigger) for part in self._parts)
+
     def zone_at(self, us: int) -> tzinfo:
         """Return the zone of the first part that names *us*."""
         naming = (part for part in self._parts if part.next_us(us - 1) == us)
@@ -117,12 +123,25 @@ class Difference(_Combined):
         self._take(_own(left), _own(right))
         put(self, "_left", self._given[0].anchored(0))
         put(self, "_taken", tuple(part.anchored(0) for part in _alternatives(self._given[1])))
-        if self._given[0] == self._given[1] or self._is_vain():
+        if self._is_vain():
             raise InvalidTrigger(f"{self!r} must leave something, but names no moment")
 
     def next_us(self, us: int, /) -> int | None:
-        """Return the first occurrence that is left; None also when the search is given up."""
-        return self._search(us)[0]
+        """Return the first occurrence that is left.
+
+        Raises:
+            InvalidTrigger: So many in a row are taken away that the search was given up.
+        """
+        found, why_not = self._search(us, _MOST)
+        if why_not != "too many":
+            return found
+        raise InvalidTrigger(
+            f"{self!r} was given up: {_MOST:,} moments in a row are taken away after {from_us(us)}"
+        )
+
+    def within(self, trigger: BaseTrigger) -> bool:
+        """Say whether *trigger* is known to name whatever may be left."""
+        return super().within(trigger) or self._left.within(trigger)
 
     def bind(self, *, name: str, tz: tzinfo) -> BaseTrigger:
         """Return it bound; days that are taken away stay those of the left trigger's zone."""
@@ -134,18 +153,20 @@ class Difference(_Combined):
         changed = any(new is not old for new, old in zip(bound, parts, strict=True))
         return self._of((left.bind(name=name, tz=tz), Union(*bound) if changed else right))
 
-    def _search(self, us: int) -> tuple[int | None, bool]:
-        """Return the next occurrence, and whether the search was given up."""
-        first = None
-        for step in range(_VAIN_AT_LAST):
+    def _search(
+        self, us: int, most: int
+    ) -> tuple[int | None, Literal["in vain", "too many"] | None]:
+        """Return the next occurrence, and why there is none unless the left trigger has ended."""
+        first: int | None = None
+        for _ in range(most):
             found = self._left.next_us(us)
             removed = None if found is None else self._removed(found)
             if found is None or removed is None:
-                return found, False
+                return found, None
             first, us = found if first is None else first, removed
-            if us - first > (_VAIN_LONG if step < _VAIN_MANY else _VAIN_WHILE):
-                break
-        return None, True
+            if us - first > _VAIN:
+                return None, "in vain"
+        return None, "too many"
 
     def _removed(self, us: int) -> int | None:
         """Return until when, *us* included, everything is removed; None: *us* is not."""
@@ -155,11 +176,14 @@ class Difference(_Combined):
     def _removed_by(self, part: BaseTrigger, us: int) -> int | None:
         if isinstance(part, DaySet):
             return part.covered(us, self._left.zone_at(us))
-        return us if part.next_us(us - 1) == us else None
+        return part.covers_until(self._left, us) if part.next_us(us - 1) == us else None
 
     def _is_vain(self) -> bool:
+        """Say whether it is known that nothing is left, though something was there."""
+        if any(self._left.within(part) for part in self._taken):
+            return True
         try:
-            return self._search(_TRIED_FROM)[1]
+            return self._search(_TRIED_FROM, _MOST_TRIED)[1] == "in vain"
         except Exception:  # noqa: BLE001 - a part may have to be bound before it can be asked
             return False
 
@@ -193,6 +217,20 @@ class Between(_Combined):
         found = self._trigger.next_us(us)
         within = found is not None and (self._end is None or found <= self._end)
         return found if within else None
+
+    def covers(self, other: BaseTrigger) -> bool:
+        """Say whether *other* is known to be within, which a trigger with an end never is."""
+        is_open = self._start is None and self._end is None
+        return self == other or (is_open and other.within(self._trigger))
+
+    def covers_until(self, other: BaseTrigger, us: int) -> int:
+        """Return until when every moment of *other* is known to be one of these, from *us* on."""
+        until = self._trigger.covers_until(other, us)
+        return until if self._end is None else min(until, self._end)
+
+    def within(self, trigger: BaseTrigger) -> bool:
+        """Say whether *trigger* is known to name whatever lies within the bounds, or beyond."""
+        return super().within(trigger) or self._trigger.within(trigger)
 
     def anchored(self, at_us: int) -> BaseTrigger:
         """Return it with the phase of its intervals fixed, unless *start* has fixed it."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from aiosched.durations import DAY
 from aiosched.errors import InvalidTrigger
-from aiosched.triggers.base import Arguments, put
+from aiosched.triggers.base import Arguments, BaseTrigger, put
 from aiosched.triggers.checks import choice, duration_us, refuse
-from aiosched.triggers.civil import month_start
+from aiosched.triggers.civil import month_of, month_start
 from aiosched.triggers.cronfields import check_hashed, cron_fields, hashed, is_hashed
 from aiosched.triggers.interval import Every
 from aiosched.triggers.wall import WallTrigger
@@ -83,6 +83,39 @@ class Cron(WallTrigger):
             return super().bind(name=name, tz=tz)
         drawn = type(self)(hashed(self.expr, name), self.tz, self.dst)
         return drawn.bind(name=name, tz=tz)
+
+    def covers(self, other: BaseTrigger) -> bool:
+        """Say whether every moment of *other* is known to be one of these."""
+        if self == other:
+            return True
+        if self._needs_name:
+            return False
+        fields = cron_fields(self.expr)
+        if isinstance(other, WallTrigger) and fields.is_always():
+            return True
+        if not self._includes(other):
+            return False
+        theirs = cron_fields(other.expr).years if isinstance(other, Cron) else None
+        return fields.years is None or (theirs is not None and theirs <= fields.years)
+
+    def covers_until(self, other: BaseTrigger, us: int) -> int:
+        """Return until when every moment of *other* is known to be one of these, from *us* on."""
+        if self._needs_name or not (years := cron_fields(self.expr).years):
+            return super().covers_until(other, us)
+        if not self._includes(other):
+            return us
+        year = month_of((us + self._line.segment(us)[2]) // DAY) // 12
+        while year in years:
+            year += 1
+        return max(us, (month_start(12 * year) - 2) * DAY)  # safely before the year that is not
+
+    def _includes(self, other: BaseTrigger) -> bool:
+        """Say whether *other* is as these, if not for the years, but with less."""
+        if not isinstance(other, Cron) or other._needs_name:  # noqa: SLF001 - of this class
+            return False
+        if self.zone != other.zone or self._rule != other._rule:  # noqa: SLF001 - of this class
+            return False
+        return cron_fields(self.expr).includes(cron_fields(other.expr))
 
     def arguments(self) -> Arguments:
         """Return the expression without its prefix; the zone and ``dst``."""

@@ -99,6 +99,24 @@ class CronFields:
         if self._next_day(month_start(12 * min(self.years or [1970]))) is None:
             raise InvalidTrigger(f"expr must fire some day, got {expr!r}: no such date exists")
 
+    def includes(self, other: CronFields) -> bool:
+        """Say whether these match, in their years, whatever *other* matches; False: not known."""
+        if other._minutes & ~self._minutes or other._seconds & ~self._seconds:
+            return False
+        return self._is_daily() or all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("_both", "_days", "_last", "_nearest", "_months", "_weeks", "_nth")
+        )
+
+    def is_always(self) -> bool:
+        """Say whether every second matches."""
+        is_daily = self._is_daily() and self.years is None
+        return is_daily and self._seconds == (1 << 60) - 1 and self._minutes == _EVERY_MINUTE
+
+    def _is_daily(self) -> bool:
+        anywhen = self._months == (1 << 12) - 1 and not self._nth and not self._nearest
+        return anywhen and self._days == (1 << 31) - 1 and self._weeks == _EVERY_WEEKDAY
+
     def first_minute(self, wall: int) -> int | None:
         """Return the first match at or after *wall*, for an expression without seconds."""
         day, minute = divmod(-(-wall // MINUTE), _DAY_MINUTES)
@@ -280,6 +298,10 @@ def _nearest_weekday(day: int, first: int, length: int) -> int:
     if weekday == 0:
         return day + 1 if day < length else day - 2
     return day
+
+
+_EVERY_MINUTE = (1 << _DAY_MINUTES) - 1
+_EVERY_WEEKDAY = _weeks((1 << 7) - 1)
 
 
 def _lowest(mask: int) -> int:

@@ -19,7 +19,7 @@ from aiosched.durations import (
 )
 from aiosched.errors import InvalidTrigger
 from aiosched.moments import from_us
-from aiosched.triggers.base import LAST_US, Arguments, ZonedTrigger, put
+from aiosched.triggers.base import LAST_US, Arguments, BaseTrigger, ZonedTrigger, put
 from aiosched.triggers.checks import duration_text, duration_us, moment_us, refuse
 from aiosched.triggers.once import Once
 
@@ -137,6 +137,13 @@ class Every(ZonedTrigger):
         if made is None or made.zone is not tz:
             made = _every(self._interval, anchor, tz)
         return made
+
+    def covers(self, other: BaseTrigger) -> bool:
+        """Say whether every moment of *other*, an interval with an anchor, is one of these."""
+        if not isinstance(other, Every) or self.elapsed or other.elapsed:
+            return self == other
+        mine, theirs = (each.next_us(0) or 0 for each in (self, other))
+        return (theirs - mine) % self._interval == 0 == other.interval_us % self._interval
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Every):

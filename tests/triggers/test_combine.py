@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiosched import triggers
@@ -26,7 +26,9 @@ from aiosched.triggers import (
     RRule,
     Union,
 )
+from tests.effort import examples
 
+BERLIN = "Europe/Berlin"
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TOKYO = timezone(timedelta(hours=9))
@@ -254,10 +256,135 @@ def test_a_difference_that_leaves_nothing_once_bound_is_refused_then():
         difference.bind(name="job", tz=UTC)
 
 
-def test_a_difference_of_very_many_is_given_up(monkeypatch):
-    monkeypatch.setattr("aiosched.triggers.combine._VAIN_AT_LAST", 100)
+class Secondly:
+    """A user's trigger of every whole second, of which nothing is known beforehand."""
+
+    def next_after(self, moment: datetime) -> datetime:
+        return moment.replace(microsecond=0) + timedelta(seconds=1)
+
+
+def test_a_difference_of_very_many_is_given_up_aloud(monkeypatch):
+    monkeypatch.setattr("aiosched.triggers.combine._MOST", 1_000)
+    monkeypatch.setattr("aiosched.triggers.combine._MOST_TRIED", 100)
+    difference = Every(seconds=1) - Secondly()
+    with pytest.raises(InvalidTrigger, match="was given up: 1,000 moments in a row are taken away"):
+        difference.next_after(NOON)
+
+
+def until(year: int, month: int = 1, day: int = 1, **time_of_day: int) -> datetime:
+    return datetime(year, month, day, tzinfo=UTC) + timedelta(**time_of_day)
+
+
+@pytest.mark.parametrize(
+    ("difference", "asked", "expected"),
+    [
+        (
+            lambda: Cron("0 * * * *") - Cron("0 0 * * * * 2027-2040"),
+            until(2026, 12, 31, hours=23),
+            until(2041),
+        ),
+        (
+            lambda: Cron("0 * * * *", tz=BERLIN) - Cron("0 0 * * * * 2027-2040", tz=BERLIN),
+            until(2026, 12, 31, hours=22),
+            until(2040, 12, 31, hours=23),
+        ),
+        (
+            lambda: Cron("0 5 * * *") - Cron("0 */5 5 * * * 2020-2090"),
+            until(2025),
+            None,
+        ),
+        (
+            lambda: Every(minutes=1) - Every(minutes=1).between(until(2027), until(2029)),
+            until(2026, 12, 31, hours=23, minutes=59),
+            until(2029, minutes=1),
+        ),
+        (
+            lambda: Every(seconds=10) - Every(seconds=1).between(until(2026, 3), until(2027, 5)),
+            until(2026, 2, 28, hours=23, minutes=59, seconds=50),
+            until(2027, 5, seconds=10),
+        ),
+        (
+            lambda: Every(hours=1) - Every(hours=1).between(until(2020), until(2032)),
+            until(2026),
+            until(2032, hours=1),
+        ),
+        (
+            lambda: Cron("* * * * *") - Cron("0 * * * * * 2026-2030"),
+            until(2026),
+            until(2031),
+        ),
+        (
+            lambda: (Cron("0 * * * *") | Cron("30 * * * *")) - Cron("0 0,30 * * * * 2026-2090"),
+            until(2090, 12, 31),
+            until(2091),
+        ),
+    ],
+)
+def test_what_is_left_behind_a_long_time_is_found_at_once(difference, asked, expected):
+    begin = time.perf_counter()
+    found = difference().next_after(asked)
+    if expected is None:
+        expected = until(2091, hours=5)
+    assert found == expected
+    assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (Cron("* * * * * *"), Cron("* * * * * * *")),
+        (Cron("* * * * * *"), Cron("* * * * * *", tz="Asia/Tokyo")),
+        (Every(seconds=1), Every(milliseconds=500)),
+        (Every(milliseconds=2), Every(milliseconds=1)),
+        (Every(timedelta(microseconds=1), anchor=NOON), Every(timedelta(microseconds=1))),
+        (Cron("* * * * *"), Cron("0 * * * * *")),
+        (Cron("5 * * * *") | Cron("10 * * * *"), Cron("*/5 * * * *")),
+        (Cron("5 * * * *").between(NOON), Cron("*/5 * * * *")),
+        (Cron("*/5 * * * *") - Daily(), Cron("*/5 * * * *")),
+        (Daily(at="10:30"), Cron("* * * * * *")),
+    ],
+)
+def test_what_is_known_to_leave_nothing_is_refused_at_once(left, right):
+    begin = time.perf_counter()
     with pytest.raises(InvalidTrigger, match="must leave something"):
-        Cron("* * * * * *") - Cron("* * * * * *", tz="Asia/Tokyo")
+        left - right
+    assert time.perf_counter() - begin < 5
+
+
+@given(
+    left=st.sampled_from(
+        [
+            Cron("*/10 * * * *"),
+            Cron("0 3 * * *", tz=BERLIN),
+            Cron("30 2 * * *", tz=BERLIN),
+            Cron("0 0 * * MON"),
+            Cron("0 0 1 * *"),
+            Every(minutes=10),
+            Every(hours=1, anchor=NOON),
+            Daily(at=["02:30", "03:00"], tz=BERLIN),
+        ]
+    ),
+    right=st.sampled_from(
+        [
+            Cron("* * * * *"),
+            Cron("*/5 * * * *"),
+            Cron("0,30 2-3 * * *", tz=BERLIN),
+            Cron("0 0 * * *"),
+            Cron("* * * * * *"),
+            Every(minutes=5),
+            Every(minutes=10, anchor=NOON),
+            Daily(at="03:00", tz=BERLIN),
+        ]
+    ),
+    us=st.integers(to_us(until(2026, 3, 25)), to_us(until(2026, 11))),
+)
+@settings(max_examples=examples(300))
+def test_what_is_said_to_be_covered_is(left, right, us):
+    if left.within(right):
+        left, right = left.anchored(0), right.anchored(0)
+        for _ in range(200):
+            us = left.next_us(us)
+            assert right.next_us(us - 1) == us
 
 
 def test_a_search_in_vain_ends_with_none():
