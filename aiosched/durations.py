@@ -68,9 +68,12 @@ def _read(value: Duration, argument: str) -> int:
 
 
 def _parse(text: str, argument: str) -> int:
+    found = _PART.findall(text)
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"{argument} must look like '90s' or '1h30m', got {text!r}")
-    return _rounded(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    # Whole numbers stay whole: a float is exact for 285 years of microseconds only.
+    parts = ((float if "." in number else int)(number) * _UNITS[unit] for number, unit in found)
+    return _rounded(sum(parts))
 
 
 def _rounded(micros: float) -> int:

@@ -22,6 +22,9 @@ LAST_US = to_us(datetime.max.replace(tzinfo=UTC))
 """The last moment a datetime can name; no occurrence lies after it."""
 
 
+_SECOND_DAY = to_us(datetime(1, 1, 2, tzinfo=UTC)) + 1
+
+
 class Value:
     """Immutable, compared, hashed, shown and pickled by the arguments that made it."""
 
@@ -91,12 +94,11 @@ class BaseTrigger(Value):
         except TypeError:
             us = aware_us(moment, "moment")  # says what is wrong with it
         found = self.next_us(us)
-        if found is None:
-            return None
         try:
-            return from_us(found, self.zone)
-        except OverflowError:
-            return None
+            return None if found is None else from_us(found, self.zone)
+        except OverflowError:  # in its zone the year is not 1 yet, or 9999 no more
+            found = self.next_us(_SECOND_DAY) if us < _SECOND_DAY else None
+            return None if found is None else from_us(found, self.zone)
 
     def upcoming(self, us: int) -> Iterator[int]:
         """Yield the occurrences strictly later than *us*, in microseconds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiosched.durations import DAY
 from aiosched.errors import InvalidTrigger
-from aiosched.moments import from_us, to_us
+from aiosched.moments import aware_us, from_us, to_us
 from aiosched.protocols import BindableTrigger
 from aiosched.triggers.base import Arguments, BaseTrigger, put
 from aiosched.triggers.checks import moment_us, refuse
@@ -271,12 +271,18 @@ class Foreign(BaseTrigger):
         """Return what `next_after` gives.
 
         Raises:
-            ValueError: That is not strictly later.
+            TypeError: That is no datetime.
+            ValueError: It is naive, or not strictly later.
         """
-        found = self._trigger.next_after(from_us(us))
-        if found is not None and to_us(found) <= us:
-            raise ValueError(f"{self!r} must give a later moment than {from_us(us)}, got {found!r}")
-        return None if found is None else to_us(found)
+        moment = self._trigger.next_after(from_us(us))
+        if moment is None:
+            return None
+        found = aware_us(moment, f"next_after of {self!r}")
+        if found <= us:
+            raise ValueError(
+                f"{self!r} must give a later moment than {from_us(us)}, got {moment!r}"
+            )
+        return found
 
     def zone_at(self, us: int) -> tzinfo:
         """Return the zone of the datetime that it gives."""

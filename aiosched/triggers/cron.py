@@ -138,4 +138,7 @@ def _split(expr: str, tz: str | tzinfo | None) -> tuple[str, str | tzinfo | None
 
 
 def _needs_name(expr: str, _: int) -> NoReturn:
-    raise InvalidTrigger(f"expr {expr!r} has an H: it names times only once bound to a job's name")
+    raise InvalidTrigger(
+        f"expr {expr!r} has an H: it names times only once bound to a job's name, "
+        "as in bind(name=..., tz=UTC)"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from croniter import croniter
@@ -37,7 +38,8 @@ _DAY_MINUTES = 1440
 _DAY_SECONDS = 86_400
 _PLAIN = 5  # fields of a crontab; with more, seconds come first
 _LAST = "l"
-_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6), (1970, 2099))
+_RANGES = ((0, 59), (0, 59), (0, 23), (1, 28), (1, 12), (0, 6), (1970, 2099))
+"""From what H is drawn, seconds first: days that every month has."""
 
 _TOKEN = re.compile(r"\S+", re.ASCII)  # as croniter splits: a no-break space separates nothing
 _NEAREST = re.compile(r"(\d+)w|w(\d+)", re.ASCII | re.IGNORECASE)
@@ -221,11 +223,11 @@ def is_hashed(expr: str) -> bool:
 
 def hashed(expr: str, name: str) -> str:
     """Return the expression with every ``H`` replaced by the values that *name* gives it."""
-    fields, _ = _expand(expr, name)
-    if len(fields) > _PLAIN:  # croniter moves the seconds behind the weekdays
-        fields.insert(0, fields.pop(_PLAIN))
 
     def drawn(index: int, _: re.Match[str], low: int, high: int) -> str:
+        fields = _expand(expr, f"{index} {name}")[0]  # each by itself, or they would go together
+        if len(fields) > _PLAIN:  # croniter moves the seconds behind the weekdays
+            fields.insert(0, fields.pop(_PLAIN))
         values = fields[index]
         return ",".join(map(str, range(low, high + 1) if "*" in values else values))
 
@@ -235,6 +237,9 @@ def hashed(expr: str, name: str) -> str:
 def check_hashed(expr: str) -> None:
     """Raise unless an expression with ``H`` can be read, and fires for some name."""
     _expand(expr, "")
+    year = tokens_of(expr)[_PLAIN + 1 :]
+    if year and (match := _HASHED.fullmatch(year[0])) and match[1] is None:
+        raise InvalidTrigger(f"expr must bound the years of an H, as in H(2030-2040), got {expr!r}")
 
     def whole(_: int, match: re.Match[str], low: int, high: int) -> str:
         return match[1].strip("()") if match[1] else f"{low}-{high}"
@@ -244,7 +249,7 @@ def check_hashed(expr: str) -> None:
 
 def _without_h(expr: str, replace: Callable[[int, re.Match[str], int, int], str]) -> str:
     tokens = tokens_of(expr)
-    ranges = _RANGES if len(tokens) > _PLAIN else _RANGES[1:]
+    ranges = _ranges(tokens)
     for index, token in enumerate(tokens):
         if match := _HASHED.fullmatch(token):
             tokens[index] = replace(index, match, *ranges[index])
@@ -257,11 +262,28 @@ def _expand(expr: str, name: str | None = None) -> tuple[list[_Values], dict[int
         raise InvalidTrigger(
             f"expr must not use R, whose values differ by host (H does not), got {expr!r}"
         )
-    hash_id = None if name is None else name.encode("utf-8", "surrogatepass")
+    hash_id = None
+    if name is not None:
+        tokens = _with_bounds(tokens)
+        hash_id = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     try:
         return croniter.expand(" ".join(tokens), hash_id=hash_id, second_at_beginning=True)  # type: ignore[return-value]
     except Exception as error:  # odd texts make croniter raise more than its own errors
         raise InvalidTrigger(f"expr must be a cron expression, got {expr!r}: {error}") from error
+
+
+def _with_bounds(tokens: list[str]) -> list[str]:
+    """Return *tokens*, in which each H says from what it is drawn."""
+    bounded = list(tokens)
+    for index, (token, (low, high)) in enumerate(zip(tokens, _ranges(tokens), strict=False)):
+        match = _HASHED.fullmatch(token)
+        if match is not None and match[1] is None:
+            bounded[index] = f"h({low}-{high}){match[2] or ''}"
+    return bounded
+
+
+def _ranges(tokens: list[str]) -> tuple[tuple[int, int], ...]:
+    return _RANGES if len(tokens) > _PLAIN else _RANGES[1:]
 
 
 def _years(token: str, values: _Values) -> frozenset[int] | None:

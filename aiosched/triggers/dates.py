@@ -112,9 +112,10 @@ class Holidays(DaySet):
     def __init__(
         self, code: str, subdiv: str | None = None, *, tz: str | tzinfo | None = None
     ) -> None:
-        for argument, value in (("code", code), ("subdiv", subdiv or "")):
-            if not isinstance(value, str):
-                refuse(argument, "be text", value)
+        if not isinstance(code, str):
+            refuse("code", "be text", code)
+        if subdiv is not None and not (isinstance(subdiv, str) and subdiv):
+            refuse("subdiv", "be text, or None", subdiv)
         put(self, "code", code)
         put(self, "subdiv", subdiv)
         _holidays(code, subdiv, 2000)

@@ -223,10 +223,10 @@ def _part(part: float, unit: tuple[str, int]) -> int:
 
 
 def _no_parts(interval: Duration, *parts: float) -> None:
-    if any(parts):
+    if parts != (0,) * len(_UNITS):
         raise InvalidTrigger(f"interval must be given once, got {interval!r} and {_shown(parts)}")
 
 
 def _shown(parts: tuple[float, ...]) -> str:
-    given = {name: part for name, part in zip(_UNITS, parts, strict=True) if part}
-    return ", ".join(f"{name}={part!r}" for name, part in given.items()) or "no duration"
+    given = {name: part for name, part in zip(_UNITS, parts, strict=True) if part != 0}
+    return ", ".join(f"{name}={part!r}" for name, part in given.items()) or "nothing but 0"

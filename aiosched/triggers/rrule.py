@@ -83,4 +83,8 @@ def _begin(start: date | None, tz: str | tzinfo | None) -> tuple[datetime, str |
     if start.tzinfo is None:
         return start.replace(fold=0), tz
     tz = start.tzinfo if tz is None else tz
-    return start.astimezone(zone_of(tz)).replace(tzinfo=None, fold=0), tz
+    zone = zone_of(tz)
+    try:
+        return start.astimezone(zone).replace(tzinfo=None, fold=0), tz
+    except OverflowError:
+        refuse("start", f"lie in the years 1 to 9999 in {zone}", start)

@@ -137,6 +137,10 @@ def _check_weekdays(rule: str, freq: str, value: str) -> None:
             refuse("rule", "have weekdays such as MO or -1FR", rule)
         if match[1] is not None and freq not in {"MONTHLY", "YEARLY"}:
             refuse("rule", f"not count weekdays with FREQ={freq}", rule)
+    counted = [each for each in value.split(",") if each not in WEEKDAYS]
+    if counted and len(counted) < len(value.split(",")):
+        # RFC 5545 adds them up; dateutil takes only the days that are both.
+        refuse("rule", "not have weekdays with and without a number in one BYDAY", rule)
 
 
 def _check_dates(rule: str, parts: dict[str, str]) -> None:

@@ -150,6 +150,31 @@ def test_a_zone_that_equals_another_keeps_its_name():
     assert Every(hours=1).next_after(NOON).tzname() == "UTC"
 
 
+def test_parts_beside_an_interval_are_refused_whatever_they_are():
+    for parts in ({"seconds": 5}, {"seconds": None}, {"days": False, "hours": ""}):
+        with pytest.raises(InvalidTrigger, match="interval must be given once, got '5s' and "):
+            Every("5s", **parts)
+
+
+@pytest.mark.parametrize(
+    "interval", [timedelta(days=200_000, microseconds=1), timedelta.max, timedelta(microseconds=1)]
+)
+def test_a_long_interval_is_itself_again(interval):
+    every = Every(interval)
+    assert every.interval_us == interval // timedelta(microseconds=1)
+    for again in (pickle.loads(pickle.dumps(every)), eval(repr(every), {"Every": Every})):
+        assert again.interval_us == every.interval_us
+
+
+@pytest.mark.parametrize("hours", [-14, -5, 0, 14])
+def test_on_the_first_day_that_there_is_the_next_one_is_found(hours):
+    zone = timezone(timedelta(hours=hours))
+    bound = Every(hours=1, anchor=NOON).bind(name="job", tz=zone)
+    first = bound.next_after(datetime.min.replace(tzinfo=timezone(timedelta(hours=14))))
+    assert first.year == 1
+    assert bound.next_after(datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))) is None
+
+
 def test_a_number_that_equals_a_bool_does_not_let_the_bool_in():
     Every(seconds=1)
     with pytest.raises(InvalidTrigger, match=r"seconds must be .*, got True"):
@@ -167,7 +192,7 @@ def test_it_is_bound_to_zones_that_cannot_be_hashed():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({}, "interval must be positive, got no duration"),
+        ({}, "interval must be positive, got nothing but 0"),
         ({"seconds": 0}, "interval must be positive"),
         ({"seconds": -1}, "seconds must be a number, finite and not negative, got -1"),
         ({"minutes": float("nan")}, "minutes must be .*, got nan"),
