@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from aiosched import __version__
 from aiosched.cli._mistake import Mistake
 from aiosched.cli.demo import demo
 from aiosched.cli.list import list_jobs
@@ -23,6 +25,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        print(f"aiosched {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: FBT002 - a command's flag
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
+
 app.command("run")(run)
 app.command("list")(list_jobs)
 app.command("next")(next_occurrences)

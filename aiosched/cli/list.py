@@ -8,12 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aiosched.cli._show import distance, moment
+from aiosched.cli._show import complaint, distance, moment, schedule
 from aiosched.cli._target import Target, load
 from aiosched.job import Job
 
 _HEADINGS = ("job", "state", "next", "", "trigger", "tags")
-_STATE_STYLES = {"scheduled": "green", "paused": "yellow", "finished": "dim", "removed": "dim"}
+_STATE_STYLES = {
+    "scheduled": "green",
+    "paused": "yellow",
+    "finished": "dim",
+    "removed": "dim",
+    "broken": "red",
+}
 
 
 def list_jobs(
@@ -31,13 +37,20 @@ def list_jobs(
 
 
 def _row(job: Job, now: datetime) -> tuple[str, ...]:
-    following = job.next_run
+    state, following, ahead = str(job.state), "-", "-"
+    try:
+        at = job.next_run
+    except Exception as error:  # noqa: BLE001 - a user's trigger may raise anything
+        state, following = "broken", complaint(error)
+    else:
+        if at is not None:
+            following, ahead = moment(at), distance(at - now)
     return (
         job.name,
-        str(job.state),
-        moment(following) if following else "-",
-        distance(following - now) if following else "-",
-        str(job.trigger),
+        state,
+        following,
+        ahead,
+        schedule(job.trigger),
         ",".join(job.tags) or "-",
     )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiosched.cli._mistake import Mistake
+from aiosched.cli._number import count
 from aiosched.cli._show import distance, moment, printable
 from aiosched.errors import LockerUnavailable
 from aiosched.lockers import FileLocker, MemoryLocker, locker_from_url
@@ -40,7 +41,12 @@ def locks(
     ] = None,
     most: Annotated[
         int,
-        typer.Option("-n", metavar="N", help="How many a terminal shows, held ones first; 0: all."),
+        typer.Option(
+            "-n",
+            metavar="N",
+            parser=count,
+            help="How many a terminal shows, held ones first; 0: all.",
+        ),
     ] = 100,
     as_json: Annotated[  # noqa: FBT002 - a command's flag
         bool, typer.Option("--json", help="Print a JSON array, in UTC.")

@@ -12,33 +12,50 @@ from rich.console import Console
 from rich.table import Table
 
 from aiosched.cli._mistake import Mistake
+from aiosched.cli._number import count
 from aiosched.cli._show import distance, moment
 from aiosched.errors import InvalidTrigger
 from aiosched.protocols import Trigger
 from aiosched.triggers import Cron
+from aiosched.triggers.cronfields import is_hashed
 
 
 def next_occurrences(
     expression: Annotated[
         str, typer.Argument(metavar="EXPR", help="A cron expression, quoted, or an alias: @daily.")
     ],
-    count: Annotated[int, typer.Option("-n", metavar="N", help="How many occurrences.")] = 10,
+    most: Annotated[
+        int, typer.Option("-n", metavar="N", parser=count, help="How many occurrences.")
+    ] = 10,
     zone: Annotated[
         str, typer.Option("--tz", metavar="ZONE", help="The zone of its wall clock.")
     ] = "UTC",
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The job's name, from which H draws its values."),
+    ] = None,
 ) -> None:
     """Show the next occurrences of a cron expression."""
-    if count < 1:
-        raise Mistake(f"-n must be at least 1, got {count}")
+    if most < 1:
+        raise Mistake(f"-n must be at least 1, got {most}")
     try:
-        trigger = Cron(expression, tz=zone)
+        trigger = _trigger(expression, zone, name)
         now = datetime.now(UTC).replace(microsecond=0)  # intervals count from a whole second
-        found = list(islice(_occurrences(trigger, now), count))
+        found = list(islice(_occurrences(trigger, now), most))
     except InvalidTrigger as error:
         raise Mistake(str(error)) from error
     if not found:
         raise Mistake(f"{expression!r} never comes again")
     _print([(moment(at), distance(at - now)) for at in found])
+
+
+def _trigger(expression: str, zone: str, name: str | None) -> Trigger:
+    trigger = Cron(expression, tz=zone)
+    if name is not None:
+        return trigger.bind(name=name, tz=UTC)
+    if isinstance(trigger, Cron) and is_hashed(trigger.expr):  # @every makes no Cron
+        raise Mistake(f"{expression!r} has an H, which draws from a job's name: give --name NAME")
+    return trigger
 
 
 def _occurrences(trigger: Trigger, after: datetime) -> Iterator[datetime]:

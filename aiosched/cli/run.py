@@ -6,6 +6,7 @@ import gc
 import logging
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def run(
         _use(scheduler, locker)
     logging.basicConfig(level=logging.INFO, format=_LOG_LINE)
     scheduler.on(SchedulerChanged, _freeze)
+    scheduler.on(SchedulerChanged, partial(_tell_what_goes_on, scheduler))
     _log.info("%s runs (jobs: %d) until SIGTERM or Ctrl-C", target, len(scheduler))
     scheduler.run()
     _log.info("%s has stopped", target)
@@ -47,7 +49,7 @@ def run(
 def _use(scheduler: Scheduler, url: str) -> None:
     try:
         scheduler.use_locker(locker_from_url(url))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ModuleNotFoundError, NotImplementedError) as error:
         raise Mistake(f"--locker: {error}") from error
 
 
@@ -56,6 +58,14 @@ def _freeze(event: SchedulerChanged) -> None:
     if event.state is SchedulerState.RUNNING:
         gc.collect()
         gc.freeze()
+
+
+def _tell_what_goes_on(scheduler: Scheduler, event: SchedulerChanged) -> None:
+    """Say at the beginning of a drain what it waits for."""
+    if event.state is SchedulerState.DRAINING and scheduler.running:
+        _log.info(
+            "it drains (runs still going on: %d); Ctrl-C again cancels them", scheduler.running
+        )
 
 
 def _reload(target: str, locker: str | None) -> int:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from aiosched import __version__
 from aiosched.cli._app import run_app
 
 
@@ -22,7 +23,8 @@ def test_without_arguments_it_shows_all_commands(capsys: pytest.CaptureFixture[s
         (["nonsense"], "No such command 'nonsense'"),
         (["next"], "Missing argument 'EXPR'"),
         (["next", "@daily", "--nonsense"], "No such option: --nonsense"),
-        (["next", "@daily", "-n", "many"], "valid integer"),
+        (["next", "@daily", "-n", "many"], "-n must be a whole number, got 'many'"),
+        (["locks", "memory:", "-n", "many"], "-n must be a whole number, got 'many'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(
@@ -34,6 +36,11 @@ def test_wrong_usage_is_one_line_and_2(
     assert captured.err.startswith("aiosched: ")
     assert captured.err.count("\n") == 1
     assert said in captured.err
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(["--version"]) == 0
+    assert capsys.readouterr().out == f"aiosched {__version__}\n"
 
 
 def test_an_interruption_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,54 @@ def test_each_job_is_a_line_of_fields(target: str, capsys: pytest.CaptureFixture
     assert nightly[5] == "-"
 
 
+BROKEN = """
+    from aiosched import Scheduler
+
+    class Tides:
+        def next_after(self, moment):
+            raise LookupError("no tide table for this port,\\n\\tand none to be had " + 60 * "x")
+
+        def __str__(self):
+            return "tides"
+
+    async def sail(): ...
+
+    scheduler = Scheduler()
+    scheduler.add(sail, Tides(), name="tides")
+    scheduler.every(seconds=30, name="beat")(sail)
+"""
+
+
+def test_a_trigger_that_raises_is_a_broken_row_among_the_others(
+    write_module: WriteModule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["list", f"{write_module(BROKEN)}:scheduler"]) == 0
+    _heading, tides, beat = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert tides[:2] == ["tides", "broken"]
+    assert tides[2].startswith("LookupError: no tide table for this port, and none to")
+    assert len(tides[2]) == 60
+    assert tides[3:] == ["-", "tides", "-"]
+    assert beat[:2] == ["beat", "scheduled"]
+    assert beat[3].startswith("in ")
+
+
+def test_a_broken_row_is_in_the_table_too(
+    write_module: WriteModule, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(list_command, "Console", lambda: Console(force_terminal=True, width=160))
+    assert run_app(["list", f"{write_module(BROKEN)}:scheduler"]) == 0
+    assert "LookupError: no tide table" in capsys.readouterr().out
+
+
+def test_with_a_locker_an_interval_is_shown_as_it_was_written(
+    write_module: WriteModule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked = BROKEN.replace("Scheduler()", "Scheduler(locker=MemoryLocker())")
+    module = write_module(locked.replace("import Scheduler", "import MemoryLocker, Scheduler"))
+    assert run_app(["list", f"{module}:scheduler"]) == 0
+    assert "\tEvery(seconds=30)\t" in capsys.readouterr().out
+
+
 def test_on_a_terminal_it_is_a_table(
     target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
 from aiosched.cli import next as next_command
 from aiosched.cli._app import run_app
+from aiosched.cli._show import moment
+from aiosched.triggers import Cron
 
 LINE = re.compile(r"[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d\d:\d\d( [A-Z]+)?  in .+")
 
@@ -38,6 +41,22 @@ def test_a_zone_in_the_expression_wins(capsys: pytest.CaptureFixture[str]) -> No
     assert "09:00:00 +09:00 JST" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("expression", ["H H * * *", "TZ=Asia/Tokyo H H * * *", "@every 90s"])
+def test_with_a_name_it_is_the_trigger_of_that_job(
+    expression: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trigger = Cron(expression, tz="America/New_York").bind(name="report", tz=UTC)
+    arguments = ["next", expression, "--tz", "America/New_York", "--name", "report", "-n", "1"]
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert run_app(arguments) == 0
+    line = capsys.readouterr().out
+    after = datetime.now(UTC).replace(microsecond=0)
+    seconds = range(int((after - before).total_seconds()) + 1)
+    nows = [before + timedelta(seconds=second) for second in seconds]
+    expected = [trigger.next_after(now) for now in nows]
+    assert line.partition("  ")[0] in [moment(at) for at in expected if at is not None]
+
+
 def test_what_ends_shows_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(["next", "0 0 0 1 1 * 2098,2099", "-n", "5"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
@@ -51,6 +70,9 @@ def test_what_ends_shows_what_is_left(capsys: pytest.CaptureFixture[str]) -> Non
         (["0 0 31 2 *"], "0 0 31 2 *"),
         (["@daily", "--tz", "Europe/Atlantis"], "Europe/Atlantis"),
         (["0 0 0 1 1 * 2020"], "'0 0 0 1 1 * 2020' never comes again"),
+        (["H * * * *"], "'H * * * *' has an H, which draws from a job's name: give --name NAME"),
+        (["TZ=Asia/Tokyo H H * * *"], "give --name NAME"),
+        (["H H 30 2 *", "--name", "report"], "no such date exists"),
         (["@daily", "-n", "0"], "-n must be at least 1, got 0"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,48 @@ def test_it_runs_with_the_collector_frozen_and_drains_on_sigterm(
     assert "app:scheduler has stopped" in errors
 
 
+ENDLESS = """
+    import asyncio
+    from aiosched import Scheduler
+
+    scheduler = Scheduler()
+
+    @scheduler.every(hours=1, run_on_start=True, name="endless")
+    async def endless():
+        print("begins", flush=True)
+        await asyncio.Event().wait()
+"""
+
+
+def test_a_drain_says_how_many_runs_go_on_and_a_second_signal_cancels_them(
+    write_module: WriteModule, start: Start
+) -> None:
+    process = start("run", f"{write_module(ENDLESS)}:scheduler")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "begins\n"
+    process.send_signal(signal.SIGTERM)
+    assert "runs (jobs: 1)" in process.stderr.readline()
+    line = process.stderr.readline()
+    assert "INFO" in line
+    assert "it drains (runs still going on: 1); Ctrl-C again cancels them" in line
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert "app:scheduler has stopped" in errors
+
+
+def test_a_drain_of_nothing_is_silent(write_module: WriteModule, start: Start) -> None:
+    text = ENDLESS.replace("await asyncio.Event().wait()", "pass")
+    process = start("run", f"{write_module(text)}:scheduler")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert "drains" not in errors
+
+
 def test_the_locker_is_the_one_that_is_asked_for(
     write_module: WriteModule, start: Start, tmp_path: Path
 ) -> None:
@@ -86,6 +129,26 @@ def test_a_locker_that_cannot_be_is_one_line_and_2(
     assert process.returncode == 2
     assert errors.startswith("aiosched: --locker: ")
     assert errors.count("\n") == 1
+
+
+def test_a_locker_without_its_driver_is_one_line_and_2(
+    write_module: WriteModule, environment: dict[str, str]
+) -> None:
+    code = "import sys; sys.modules['redis'] = None; from aiosched.cli import main; main()"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", code, "run", f"{write_module(APP)}:scheduler"),
+            *("--locker", "redis://x"),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("aiosched: --locker: Redis needs its driver")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_module_that_breaks_shows_its_traceback_and_1(

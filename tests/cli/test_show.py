@@ -1,13 +1,19 @@
-"""How moments and distances are written."""
+"""How moments, distances, triggers and errors are written."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from aiosched.cli._show import distance, moment
+from aiosched.cli._show import complaint, distance, moment, schedule
+from aiosched.protocols import Trigger
+from aiosched.triggers import BaseTrigger, Cron, Every, Once, RRule, Weekly
+from aiosched.triggers.base import Arguments
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MORNING = datetime(2026, 3, 8, 7, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +64,66 @@ def test_a_moment_shows_its_own_wall_clock_with_the_offset(at: datetime, text: s
 )
 def test_a_distance_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert distance(timedelta(seconds=seconds)) == text
+
+
+class Named(BaseTrigger):
+    """A trigger with a text of its own."""
+
+    def __str__(self) -> str:
+        return "named"
+
+
+class Moments(BaseTrigger):
+    """A trigger with an argument that is called anchor, and one that could be one."""
+
+    def arguments(self) -> Arguments:
+        return (EPOCH, "x"), {"anchor": 0, "start": EPOCH}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "text"),
+    [
+        (Every(seconds=1), "Every(seconds=1)"),
+        (Every(seconds=1, anchor=EPOCH), "Every(seconds=1)"),
+        (Every(seconds=1, anchor=MORNING), "Every(seconds=1, anchor=2026-03-08T07:00:00+00:00)"),
+        (Once(MORNING), "Once(2026-03-08T07:00:00+00:00)"),
+        (Cron("0 9 * * *", tz="Europe/Berlin"), "Cron('0 9 * * *', tz='Europe/Berlin')"),
+        (
+            RRule("FREQ=DAILY", start=datetime(2026, 3, 8, 7)),  # noqa: DTZ001 - a wall time
+            "RRule('FREQ=DAILY', start=2026-03-08T07:00:00)",
+        ),
+        (
+            Weekly(on="MON", at="09:00", every=2, anchor=date(2026, 3, 9)),
+            "Weekly(on='MON', at='09:00', every=2, anchor=2026-03-09)",
+        ),
+        (
+            Moments(),
+            "Moments(1970-01-01T00:00:00+00:00, 'x', anchor=0, start=1970-01-01T00:00:00+00:00)",
+        ),
+    ],
+)
+def test_a_trigger_is_written_with_iso_moments_and_without_the_epoch(
+    trigger: Trigger, text: str
+) -> None:
+    assert schedule(trigger) == text
+
+
+@pytest.mark.parametrize(
+    "trigger", [Every(hours=1) | Once(MORNING), Every(hours=1).between(MORNING), Named()]
+)
+def test_a_trigger_with_a_way_of_its_own_is_written_so(trigger: Trigger) -> None:
+    assert schedule(trigger) == str(trigger)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("port"), "KeyError: 'port'"),
+        (NotImplementedError(), "NotImplementedError"),
+        (ValueError("a\n\tb\x1b[31m"), r"ValueError: a b\x1b[31m"),
+        (ValueError("x" * 48), "ValueError: " + "x" * 48),
+        (ValueError("x" * 49), "ValueError: " + "x" * 45 + "..."),
+    ],
+)
+def test_an_error_is_one_short_line(error: Exception, text: str) -> None:
+    assert complaint(error) == text
