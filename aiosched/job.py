@@ -88,8 +88,11 @@ class Job(JobRecord):
         """Return up to *n* coming occurrences, within the job's bounds and `max_runs`.
 
         Raises:
+            TypeError: *n* is no int.
             ValueError: *n* is negative.
         """
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"n must be an int, got {n!r}")
         if n < 0:
             raise ValueError(f"n must not be negative, got {n!r}")
         return self._engine.forecast(self, n)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final, Literal, TypedDict, get_args
 
 from aiosched.durations import SECOND, Duration, microseconds
@@ -128,10 +129,23 @@ def resolve(base: JobSpec, options: Mapping[str, Any], *, named: bool = False) -
     return spec
 
 
+def check_names(options: Iterable[str], besides: Iterable[str] = ()) -> None:
+    """Refuse names that are no options; *besides* are what else could be meant by a wrong one.
+
+    Raises:
+        TypeError: There is one.
+    """
+    for name in options:
+        if name not in NAMES:
+            close = get_close_matches(name, [*besides, *NAMES], n=1)
+            meant = f", did you mean {close[0]!r}?" if close else ""
+            known = ", ".join(sorted(NAMES))
+            raise TypeError(f"unknown option {name!r}{meant}; known are {known}")
+
+
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = [name for name in options if name not in _CHECKS]
-    if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(sorted(NAMES))}")
+    if not options.keys() <= _CHECKS.keys():
+        check_names([name for name in options if name not in _CHECKS])
     return {name: _CHECKS[name](value, name) for name, value in options.items()}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Unpack
 
-from aiosched.options import JobSpec, defaults
+from aiosched.options import JobSpec, check_names, defaults
 from aiosched.triggers import After, Cron, Daily, Every, Monthly, Once, RandomEvery, Weekly
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from aiosched.triggers.walltime import Dst
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+_PARTS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "anchor")
+_CALL = frozenset({"args", "kwargs"})
 
 
 class Registrar(ABC):
@@ -65,6 +69,7 @@ class Registrar(ABC):
         **options: Unpack[JobOptions],
     ) -> Callable[[F], F]:
         """Register the function for a fixed interval; see `Every`."""
+        check_names(options.keys() - _CALL, _PARTS)
         trigger = Every(
             interval,
             weeks=weeks,

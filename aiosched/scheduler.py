@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, cast, overload
 
 from aiosched._engine.build import NO_ARGS
-from aiosched._engine.bus import EventStream
+from aiosched._engine.bus import EventStream, check_kind
 from aiosched._engine.current import find_current
 from aiosched._engine.drain import DrainReport
 from aiosched._engine.engine import Engine
 from aiosched._engine.health import Health
+from aiosched._engine.signals import first_of, on_signals
 from aiosched._engine.spread import Spread
 from aiosched.clock import SystemClock
 from aiosched.durations import SECOND, Duration, microseconds
@@ -32,7 +33,11 @@ from aiosched.triggers.walltime import zone
 if TYPE_CHECKING:
     from aiosched.options import JobOptions
 
+E = TypeVar("E", bound=Event)
 L = TypeVar("L", bound=Listener)
+
+
+log = logging.getLogger("aiosched")
 
 
 class Scheduler(Registrar):
@@ -81,6 +86,8 @@ class Scheduler(Registrar):
         _check_choice("on_failure", on_failure, ("raise", "exit"))
         _check_limit(max_running)
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
+        if instance is not None and not (isinstance(instance, str) and instance):
+            raise TypeError(f"instance must be text, or None, got {instance!r}")
         self.instance: str = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
             clock=_check_clock(clock),
@@ -94,7 +101,8 @@ class Scheduler(Registrar):
         )
         self._serving: asyncio.AbstractEventLoop | None = None
         self._stop_asked = asyncio.Event()
-        for listener in listeners:
+        self._listened_to: set[str] = set()
+        for listener in _several("listeners", listeners):
             self.on(*(listener if isinstance(listener, tuple) else (Event, listener)))
 
     # -- jobs -----------------------------------------------------------------------------------
@@ -133,6 +141,10 @@ class Scheduler(Registrar):
         Raises:
             DuplicateJob, TypeError, ValueError: As `add`.
         """
+        if not isinstance(group, JobGroup):
+            raise TypeError(f"group must be a JobGroup, got {group!r}")
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix must be text, got {prefix!r}")
         engine = self._engine
         return cast("list[Job]", engine.in_loop(engine.registry.add_all)(group, prefix))
 
@@ -248,18 +260,32 @@ class Scheduler(Registrar):
         Args:
             event: The type; `Event` for all of them.
             listener: A function of the event.
-            job: Only events of this job: a name, a function or a job.
+            job: Only events of this job: a name, a function or a job. It need not be there yet.
+
+        Raises:
+            TypeError: *event* is no type of event, *listener* cannot be called, or *job* is none of
+                these.
         """
-        if listener is None:
-            return lambda each: self.on(event, each, job=job)
-        self._engine.bus.subscribe(event, listener, None if job is None else _of_job(job))
-        return listener
+        check_kind(event, "event must be an event type")
+        wanted = None if job is None else _of_job(job)
+        if isinstance(job, str):
+            self._listened_to.add(job)
+
+        def subscribe(each: Listener) -> Listener:
+            self._engine.bus.subscribe(event, each, wanted)
+            return each
+
+        return subscribe if listener is None else subscribe(listener)
 
     def off(self, listener: Listener) -> bool:
         """Never call *listener* again. Was it listening?"""
         return self._engine.bus.unsubscribe(listener)
 
-    def events(self, *types: type[Event], size: int = 1_000) -> EventStream:
+    @overload
+    def events(self, *, size: int = 1_000) -> EventStream[Event]: ...
+    @overload
+    def events(self, *types: type[E], size: int = 1_000) -> EventStream[E]: ...
+    def events(self, *types: type[Any], size: int = 1_000) -> EventStream[Any]:
         """Return the events from now on, for ``async for``; it ends when the scheduler has stopped.
 
         Args:
@@ -312,6 +338,8 @@ class Scheduler(Registrar):
             SchedulerClosed: It runs already.
             Exception: What a locker raised that cannot be opened.
         """
+        for name in sorted(self._listened_to - self.jobs.keys()):
+            log.warning("a listener waits for events of job %s, which does not exist (yet)", name)
         await self._engine.start()
 
     async def stop(self, *, drain: bool = True, timeout: Duration | None = None) -> DrainReport:
@@ -373,9 +401,9 @@ class Scheduler(Registrar):
         self._serving = asyncio.get_running_loop()
         self._stop_asked.clear()
         try:
-            with _signals(self.request_stop):
+            with on_signals(self.request_stop):
                 async with self:
-                    await _first(self._stop_asked, self._engine.failed)
+                    await first_of(self._stop_asked, self._engine.failed)
         except SchedulerClosed:
             if not self._stop_asked.is_set():
                 raise
@@ -383,8 +411,17 @@ class Scheduler(Registrar):
             self._serving = None
 
     def run(self) -> None:
-        """Block: `serve` in a loop of its own."""
-        asyncio.run(self.serve())
+        """Block: `serve` in a loop of its own.
+
+        Raises:
+            RuntimeError: A loop runs already in this thread; there it is ``await serve()``.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run(self.serve())
+        else:
+            raise RuntimeError("run() needs a thread without a running loop: await serve() instead")
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[Mapping[str, Any]]:
@@ -416,6 +453,8 @@ class Scheduler(Registrar):
 def _base_spec(
     locker: Locker | None, elector: Elector | None, options: JobOptions | None
 ) -> JobSpec:
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"defaults must be a mapping of options, got {options!r}")
     if options is not None and "name" in options:
         raise TypeError(f"defaults must not have a name, got {options['name']!r}")
     given = dict(options or {})
@@ -424,6 +463,12 @@ def _base_spec(
     if elector is not None:
         given["elector"] = elector
     return defaults(JobSpec(), given)
+
+
+def _several(name: str, values: Any) -> Iterable[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be several, got {values!r}")
+    return values
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -451,32 +496,6 @@ def _check_clock(clock: Clock | None) -> Clock:
 def _of_job(wanted: str | Callable[..., Any] | Job) -> Callable[[Job], bool]:
     if isinstance(wanted, str):
         return lambda job: job.name == wanted
+    if not (isinstance(wanted, Job) or callable(wanted)):
+        raise TypeError(f"job must be a name, a function or a job, got {wanted!r}")
     return lambda job: job is wanted or job.func == wanted
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Wait for the first of several events."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
-
-
-@contextmanager
-def _signals(call: Callable[[], None]) -> Iterator[None]:
-    """Call *call* on SIGTERM and SIGINT, where the loop can: in the main thread, not on Windows."""
-    loop = asyncio.get_running_loop()
-    taken: list[signal.Signals] = []
-    try:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, call)
-            taken.append(each)
-    except (NotImplementedError, RuntimeError, ValueError):
-        pass  # a thread, or Windows: Ctrl-C cancels the main task instead
-    try:
-        yield
-    finally:
-        for each in taken:
-            loop.remove_signal_handler(each)

@@ -226,7 +226,7 @@ def test_claims_must_remember_each_occurrence_when_all_of_them_are_to_run() -> N
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"nmae": "x"}, TypeError, "unknown option 'nmae'; known are catch_up, catch_up_window"),
+        ({"nmae": "x"}, TypeError, "unknown option 'nmae', did you mean 'name'?; known are catch_"),
         ({"tags": "abc"}, TypeError, "tags must be several texts, got the one text 'abc'"),
         ({"tags": 5}, TypeError, "tags must be several texts, got 5"),
         ({"tags": [1]}, TypeError, "a tag must be text, got 1"),
@@ -341,6 +341,10 @@ def test_runs_may_overlap_with_a_locker_that_only_claims() -> None:
         ({"max_running": 0}, ValueError, "max_running must be at least 1, got 0"),
         ({"max_running": True}, TypeError, "max_running must be None or an int, got True"),
         ({"when_full": "drop"}, ValueError, "when_full must be one of queue, skip, got 'drop'"),
+        ({"defaults": 3}, TypeError, "defaults must be a mapping of options, got 3"),
+        ({"defaults": ["x"]}, TypeError, "defaults must be a mapping of options, got ['x']"),
+        ({"listeners": print}, TypeError, "listeners must be several, got <built-in"),
+        ({"instance": 4}, TypeError, "instance must be text, or None, got 4"),
         ({"on_failure": "cry"}, ValueError, "on_failure must be one of raise, exit, got 'cry'"),
         ({"shutdown_timeout": -1}, ValueError, "shutdown_timeout must be at least 0 s, got -1"),
         ({"timezone": "Mars/Olympus"}, ValueError, "timezone"),

@@ -389,3 +389,19 @@ def test_no_name_is_no_stable_name(options: dict) -> None:
 def test_a_locker_set_afterwards_must_be_one() -> None:
     with pytest.raises(TypeError, match="locker must have an async lock"):
         Scheduler().use_locker("memory:")
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [({"minute": 5}, "minutes"), ({"sec": 30}, "seconds"), ({"hours": 1, "timout": 3}, "timeout")],
+)
+def test_a_misspelt_part_of_an_interval_is_recognised(options, meant):
+    with pytest.raises(TypeError, match=f"unknown option '.*', did you mean '{meant}'"):
+        Scheduler().every(**options)
+
+
+def test_what_is_no_group_or_no_prefix_is_named():
+    with pytest.raises(TypeError, match="group must be a JobGroup, got 3"):
+        Scheduler().include(3)
+    with pytest.raises(TypeError, match="prefix must be text, got 3"):
+        Scheduler().include(JobGroup(), prefix=3)

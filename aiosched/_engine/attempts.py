@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiosched._engine.jitter import share
+from aiosched._engine.logs import tell_attempt
 from aiosched.model import Retry, Run
 
 Call = Callable[[Run], Awaitable[Any]]
@@ -64,9 +65,10 @@ def _with_retry(call: Call, retry: Retry) -> Call:
         while True:
             try:
                 return await call(run)
-            except retry.on:
+            except retry.on as error:
                 if run.attempt >= retry.attempts or run.job.draining:
                     raise
+                tell_attempt(run, retry.attempts, error)
                 await _ended_work(run)
                 if run._stopping is not None and not run.job.draining:
                     run._stopping.clear()  # it told the thread of the last attempt only

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from contextvars import Context
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 from weakref import ReferenceType, ref
 
 from aiosched.events import Event, JobChanged, Outcome, Planned, Started
@@ -17,6 +17,7 @@ from aiosched.protocols import Listener
 
 log = logging.getLogger("aiosched")
 _BACKLOG = 10_000
+E = TypeVar("E", bound=Event)
 
 
 class _Subscription(NamedTuple):
@@ -26,14 +27,14 @@ class _Subscription(NamedTuple):
     handle: Listener  # what is called: the listener, or its follower
 
 
-class EventStream(AsyncIterator[Event]):
+class EventStream(AsyncIterator[E]):
     """Events as they happen, for ``async for``; ends when the scheduler has stopped.
 
     Attributes:
         dropped: Events left out since the reader was more than *size* behind; the oldest go first.
     """
 
-    def __init__(self, bus: Bus, kinds: tuple[type[Event], ...], size: int) -> None:
+    def __init__(self, bus: Bus, kinds: tuple[type[E], ...], size: int) -> None:
         for kind in kinds:
             check_kind(kind, "types must be event types")
         if size < 1:
@@ -41,7 +42,7 @@ class EventStream(AsyncIterator[Event]):
         self.dropped: int = 0
         self._bus = bus
         self._kinds = kinds
-        self._events: deque[Event] = deque(maxlen=size)
+        self._events: deque[E] = deque(maxlen=size)
         self._ready = asyncio.Event()
         self._closed = False
         bus.attach(self)
@@ -60,7 +61,7 @@ class EventStream(AsyncIterator[Event]):
         self._events.append(event)
         self._ready.set()
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E:
         while not self._events:
             if self._closed:
                 raise StopAsyncIteration
@@ -131,7 +132,9 @@ class Bus:
         self.wants_job_changes: bool = False
         self._subscriptions: list[_Subscription] = []
         self._handlers: dict[type[Event], list[tuple[Listener, Callable[[Any], bool] | None]]] = {}
-        self._streams: list[ReferenceType[EventStream]] = []  # weak: a reader may just go away
+        self._streams: list[ReferenceType[EventStream[Any]]] = []  # weak: a reader may just go away
+        self._coming: deque[Event] = deque()
+        self._is_publishing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: Context | None = None
@@ -167,18 +170,29 @@ class Bus:
         self._changed()
         return bool(gone)
 
-    def attach(self, stream: EventStream) -> None:
+    def attach(self, stream: EventStream[Any]) -> None:
         """Push each event to *stream*."""
         self._streams.append(ref(stream, self._drop))
         self._changed()
 
-    def detach(self, stream: EventStream) -> None:
+    def detach(self, stream: EventStream[Any]) -> None:
         """Push nothing more to *stream*."""
         self._streams = [each for each in self._streams if each() is not stream]
         self._changed()
 
     def publish(self, event: Event) -> None:
-        """Hand *event* to everybody who wants it."""
+        """Hand *event* to everybody who wants it; what listeners cause meanwhile comes after it."""
+        self._coming.append(event)
+        if self._is_publishing:
+            return
+        self._is_publishing = True
+        try:
+            while self._coming:
+                self._hand_out(self._coming.popleft())
+        finally:
+            self._is_publishing = False
+
+    def _hand_out(self, event: Event) -> None:
         kind = type(event)
         handlers = self._handlers.get(kind)
         if handlers is None:
@@ -265,7 +279,7 @@ class Bus:
     def _handle_of(self, listener: Listener) -> Listener:
         return _Follower(self, listener) if _is_async(listener) else listener
 
-    def _drop(self, stream: ReferenceType[EventStream]) -> None:
+    def _drop(self, stream: ReferenceType[EventStream[Any]]) -> None:
         """Forget a stream that nobody reads any more."""
         self._streams = [each for each in self._streams if each is not stream]
         self._changed()

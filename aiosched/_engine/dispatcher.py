@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import sys
 from asyncio import Task
 from collections import deque
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from aiosched._engine import shortcut
+from aiosched._engine import logs, shortcut
 from aiosched._engine.admission import Admission
 from aiosched._engine.current import find_current
 from aiosched._engine.eager import Start, starter
@@ -29,8 +28,6 @@ from aiosched.moments import from_us
 if TYPE_CHECKING:
     from aiosched._engine.bus import Bus
     from aiosched._engine.planner import Planner
-
-log = logging.getLogger("aiosched")
 
 _SLICE: Final = 1_000  # microseconds of firing before the loop has its turn
 _AT_ONCE: Final = 64  # overdue occurrences of one job: about 0.2 ms
@@ -452,7 +449,9 @@ class Dispatcher:
             if job._spec.expect_within is not None:
                 self._on_success(job)
         elif run._error is not None:
-            _log_failure(run)
+            logs.tell_failure(run)
+        elif run._refusal is not None:
+            logs.tell_refusal(run)
         if run._waiter is not None and not run._waiter.done():
             run._waiter.set_result(outcome_of(run))
         if self.bus.wants_outcome:
@@ -485,12 +484,3 @@ def _hear(task: Task[None]) -> None:
 
 def _is_done(run: Run) -> bool:
     return run._task is None or run._task.done()
-
-
-def _log_failure(run: Run) -> None:
-    error = run._error
-    extra = {"aiosched_job": run.job.name, "aiosched_run": run.id}
-    if run._status is Status.TIMED_OUT:
-        log.error("job %s timed out: %s", run.job.name, error, extra=extra)
-    elif run._status is Status.FAILED:
-        log.error("job %s failed: %r", run.job.name, error, exc_info=error, extra=extra)

@@ -23,6 +23,7 @@ from aiosched._engine.electors import Electors
 from aiosched._engine.forecast import upcoming
 from aiosched._engine.health import Health, Watch
 from aiosched._engine.lockers import Lockers
+from aiosched._engine.logs import tell_vain_promises
 from aiosched._engine.planner import Planner
 from aiosched._engine.record import History, JobRecord
 from aiosched._engine.registry import Registry
@@ -192,6 +193,7 @@ class Engine:
                     raise SchedulerClosed("the scheduler was stopped while it was starting")
 
     def _plan_first(self, job: JobRecord) -> None:
+        tell_vain_promises(job)
         if job._due is None:
             self.registry.begin(job)
         if job._is_spent or (job._pause_until or 0) > self.planner.wall:

@@ -15,6 +15,7 @@ from aiosched._engine.build import (
     name_for,
     trigger_for,
 )
+from aiosched._engine.logs import tell_vain_promises
 from aiosched._engine.recipes import Recipe, RecipeBook
 from aiosched._engine.record import JobRecord
 from aiosched._engine.timepiece import Timepiece
@@ -142,6 +143,8 @@ class Registry:
         if self._bus.wants_job_changes:
             self._tell(job, JobChange.ADDED)
         if self._planner.active:
+            if not spec.is_usual or spec.delivery != "at_most_once" or spec.catch_up != "none":
+                tell_vain_promises(job)
             self._plan(job)
 
     def remove(self, job: JobRecord, *, cancel: bool) -> None:

@@ -53,9 +53,14 @@ async def guard(connection: Connection, resource: str, fence: int | None) -> Non
 
     Raises:
         StaleFence: A newer grant has written. Let it go up, so that the transaction is undone.
-        TypeError: There is no fence: the run has no lock, or one of a locker that gives none.
+        TypeError: There is no fence: the run has no lock, or one of a locker that gives none. Or
+            *connection* is none (but a pool, say), or *resource* is no text.
         RuntimeError: There is no transaction, whose end the guard could wait for.
     """
+    if not callable(getattr(connection, "is_in_transaction", None)):
+        raise TypeError(f"connection must be a connection in a transaction, got {connection!r}")
+    if not isinstance(resource, str):
+        raise TypeError(f"resource must be text, got {resource!r}")
     if isinstance(fence, bool) or not isinstance(fence, int):
         raise TypeError(f"fence must be the run's, and so a locker's number, got {fence!r}")
     if not connection.is_in_transaction():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from aiosched.lockers._redis_driver import (
     Retry,
     exceptions,
 )
+from aiosched.lockers._shown import without_password
 
 _log = logging.getLogger("aiosched.lockers")
 
@@ -34,6 +36,10 @@ _REFUSED = (
 )
 _PASSING = ("READONLY", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN")
 """What a server answers that cannot be used now and may be later."""
+
+
+class UnknownParameter(ValueError):
+    """A URL has a parameter that the driver does not know."""
 
 
 class AnyWire(Protocol):
@@ -225,6 +231,7 @@ def pool_of(url_or_client: str | Any) -> ConnectionPool:
 
     Raises:
         TypeError: It is neither a URL nor a client of `redis.asyncio`.
+        UnknownParameter: The driver does not know a parameter of the URL.
         ValueError: The URL cannot be right.
     """
     if isinstance(url_or_client, str):
@@ -254,10 +261,23 @@ def _own_pool(url: str) -> ConnectionPool:
             protocol=2,
         )
         pool.make_connection()  # type: ignore[no-untyped-call] # to see that it knows its options
-    except (ValueError, TypeError) as error:
-        shown = url.rpartition("@")[2]
-        raise ValueError(f"the URL of Redis cannot be right: {error}, got {shown!r}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _refusal(url, error) from error
     return pool
+
+
+def _refusal(url: str, error: Exception) -> ValueError:
+    shown = without_password(url)
+    unknown = _UNKNOWN.search(str(error))
+    if unknown:
+        return UnknownParameter(
+            f"unknown parameter {unknown[1]} in the URL of Redis, got {shown!r}"
+        )
+    return ValueError(f"the URL of Redis cannot be right: {error}, got {shown!r}")
+
+
+_UNKNOWN = re.compile("unexpected keyword argument ('.*?')")
+"""What Python says of it."""
 
 
 def address_of(pool: ConnectionPool) -> str:

@@ -46,7 +46,8 @@ class FileLocker:
         timeout: How long to wait for other processes that are writing.
 
     Raises:
-        ValueError: *path* is an existing file.
+        TypeError: *path* is neither text nor a path of text, or *timeout* is no duration.
+        ValueError: *path* is empty, has a NUL or is an existing file; or *timeout* cannot be right.
         NotImplementedError: This system has no `flock` (Windows), or an SQLite before 3.33.
     """
 
@@ -57,7 +58,7 @@ class FileLocker:
             oldest = ".".join(map(str, OLDEST))
             found = sqlite3.sqlite_version
             raise NotImplementedError(f"FileLocker needs SQLite {oldest}, this is {found}")
-        self.path: Path = Path(os.path.abspath(path))  # noqa: PTH100 - as it is now, links unresolved
+        self.path: Path = _absolute(path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"path must be a directory, and {str(self.path)!r} is a file")
         self._timeout = microseconds(timeout, "timeout", minimum=1) / SECOND
@@ -240,6 +241,17 @@ def _let_go(store: FileStore, worker: Worker) -> None:
     if worker.is_started:
         worker.submit(store.close)
         worker.stop(_CLOSING)
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a directory's path, got {path!r}")
+    if not text:  # which would be the working directory
+        raise ValueError(f"path must not be empty, got {path!r}")
+    if "\0" in text:
+        raise ValueError(f"path must not contain a NUL, got {path!r}")
+    return Path(os.path.abspath(text))  # noqa: PTH100 - as it is now, links unresolved
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:

@@ -18,6 +18,7 @@ from aiosched.lockers._postgres_store import PostgresStore
 from aiosched.lockers._remote import RemoteLocker, _Open
 from aiosched.lockers._renewal import Lease
 from aiosched.lockers._requests import Ring
+from aiosched.lockers._shown import without_password
 from aiosched.model import LockRecord
 
 Mode = Literal["advisory", "lease"]
@@ -156,9 +157,13 @@ def _address_of(dsn: str) -> str:
     """
     if not isinstance(dsn, str):
         raise TypeError(f"dsn must be text like 'postgresql://host/database', got {dsn!r}")
-    scheme, _, rest = dsn.partition("://")
-    if scheme not in ("postgresql", "postgres"):
-        shown = rest.rpartition("@")[2] if rest else "something else"
-        raise ValueError(f"dsn must begin with postgresql://, got {shown!r}")
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise ValueError(f"dsn must begin with postgresql://, got {_shown(dsn)}")
     parts = urlsplit(dsn)
     return f"{parts.netloc.rpartition('@')[2] or 'its default address'}{parts.path}"
+
+
+def _shown(dsn: str) -> str:
+    if "://" not in dsn and ("@" in dsn or "password" in dsn.lower()):
+        return "text without a scheme"
+    return repr(without_password(dsn))

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from aiosched.lockers._shown import without_password
 from aiosched.lockers.file import FileLocker
 from aiosched.lockers.memory import MemoryLocker
 from aiosched.protocols import ClaimingLocker
@@ -32,7 +33,7 @@ def locker_from_url(url: str, /) -> ClaimingLocker:
     make = _SCHEMES.get(scheme.lower()) if colon else None
     if make is None:
         known = ", ".join(f"{name}:" for name in _SCHEMES)
-        raise ValueError(f"url must begin with one of {known} got {url!r}")
+        raise ValueError(f"url must begin with one of {known} got {without_password(url)!r}")
     rest, _, query = rest.partition("?")
     return make(url, rest, dict(parse_qsl(query, keep_blank_values=True)))
 
@@ -60,7 +61,8 @@ def _redis(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
     from aiosched.lockers.redis import RedisLocker  # noqa: PLC0415 - it brings the driver
 
     ours, drivers = _shared_out(options, known=_REDIS_OPTIONS)
-    return RedisLocker(_with(f"{url.partition(':')[0].lower()}:{rest}", drivers), **_typed(ours))
+    where = _with(f"{url.partition(':')[0].lower()}:{rest}", drivers)
+    return _on_redis(RedisLocker, where, ours)
 
 
 def _redlock(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
@@ -69,7 +71,18 @@ def _redlock(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:
     if not rest:
         raise ValueError(f"redlock: needs servers, as in redlock:redis://ONE,… got {url!r}")
     ours, drivers = _shared_out(options, known=_REDIS_OPTIONS)
-    return RedlockLocker([_with(each, drivers) for each in rest.split(",")], **_typed(ours))
+    return _on_redis(RedlockLocker, [_with(each, drivers) for each in rest.split(",")], ours)
+
+
+def _on_redis(
+    make: Callable[..., ClaimingLocker], where: str | list[str], options: dict[str, str]
+) -> ClaimingLocker:
+    from aiosched.lockers._redis_wire import UnknownParameter  # noqa: PLC0415 - it has the driver
+
+    try:
+        return make(where, **_typed(options))
+    except UnknownParameter as error:
+        raise ValueError(f"{error}; the locker's own are {', '.join(_REDIS_OPTIONS)}") from error
 
 
 def _postgres(url: str, rest: str, options: dict[str, str]) -> ClaimingLocker:

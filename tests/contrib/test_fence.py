@@ -91,6 +91,19 @@ async def test_without_a_transaction_there_is_no_guard(pool):
             await guard(connection, "account", 1)
 
 
+async def test_a_pool_is_no_connection(pool):
+    message = r"connection must be a connection in a transaction, got <asyncpg\.pool\.Pool object"
+    with pytest.raises(TypeError, match=message):
+        await guard(pool, "account", 5)
+
+
+@pytest.mark.parametrize("resource", [5, None, b"account"])
+async def test_a_resource_is_text(pool, resource):
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(TypeError, match=f"resource must be text, got {resource!r}"):
+            await guard(connection, resource, 5)
+
+
 @pytest.mark.parametrize("fence", [None, True, "1"])
 async def test_without_a_fence_there_is_no_guard(pool, fence):
     async with pool.acquire() as connection, connection.transaction():

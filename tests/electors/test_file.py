@@ -5,8 +5,24 @@ from __future__ import annotations
 import asyncio
 import shutil
 
+import pytest
+
 from aiosched import FileElector
 from tests.electors.support import Told, eventually, leaders, opened, own_tasks
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (5, TypeError, "path must be a directory's path, got 5"),
+        ("", ValueError, "path must not be empty, got ''"),
+        ("/x/\0y", ValueError, r"path must not contain a NUL, got '/x/\x00y'"),
+    ],
+)
+def test_what_cannot_be_a_path_is_named(path, error, message):
+    with pytest.raises(error) as refusal:
+        FileElector(path)
+    assert str(refusal.value) == message
 
 
 async def test_a_leader_whose_directory_is_removed_steps_down(tmp_path, monkeypatch, caplog):

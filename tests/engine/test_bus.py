@@ -216,3 +216,37 @@ async def test_a_step_of_the_clock_is_an_event(
         virtual_time.step(3_600)
         await asyncio.sleep(10)
     assert [step.seconds for step in steps] == [pytest.approx(3_600, abs=0.01)]
+
+
+async def test_what_a_listener_causes_is_heard_after_what_it_heard(make: Make) -> None:
+    scheduler = make()
+    heard: list[str] = []
+
+    @scheduler.on(JobChanged)
+    def forget(event: JobChanged) -> None:
+        if event.change == "added":
+            scheduler.remove(event.job.name)
+
+    scheduler.on(JobChanged, lambda event: heard.append(str(event.change)))
+    async with scheduler, scheduler.events(JobChanged) as stream:
+        scheduler.add(nothing, NEVER, name="a")
+        assert heard == ["added", "removed"]
+        assert [str((await anext(stream)).change) for _ in range(2)] == heard
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (lambda scheduler: scheduler.on(nothing), "event must be an event type, got <function"),
+        (lambda scheduler: scheduler.on("Outcome"), "event must be an event type, got 'Outcome'"),
+        (lambda scheduler: scheduler.on(Outcome, job=5), "job must be a name, a function or a job"),
+    ],
+)
+def test_a_listener_that_could_hear_nothing_is_refused(call: Any, complaint: str) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        call(Scheduler())
+
+
+async def test_run_says_what_to_do_in_a_loop() -> None:
+    with pytest.raises(RuntimeError, match=r"await serve\(\) instead"):
+        Scheduler().run()

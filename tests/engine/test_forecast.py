@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,14 @@ async def test_next_runs_honour_bounds_and_max_runs(scheduler: Scheduler) -> Non
         assert job.next_runs(0) == []
     with pytest.raises(ValueError, match="n must not be negative, got -1"):
         job.next_runs(-1)
+
+
+@pytest.mark.parametrize("n", ["5", 2.5, True, None])
+async def test_the_number_of_next_runs_is_an_int(scheduler: Scheduler, n: Any) -> None:
+    job = scheduler.add(nothing, Every(seconds=10))
+    with pytest.raises(TypeError) as refusal:
+        job.next_runs(n)
+    assert str(refusal.value) == f"n must be an int, got {n!r}"
 
 
 async def test_next_runs_of_an_interval_are_those_that_come(

@@ -98,6 +98,23 @@ def test_an_existing_file_is_a_value_error_that_names_it(path):
         FileLocker(path)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (5, TypeError, "path must be a directory's path, got 5"),
+        (None, TypeError, "path must be a directory's path, got None"),
+        (b"locks", TypeError, "path must be a directory's path, got b'locks'"),
+        ("", ValueError, "path must not be empty, got ''"),
+        ("/x/\0y", ValueError, r"path must not contain a NUL, got '/x/\x00y'"),
+        (Path("x\0"), ValueError, r"path must not contain a NUL, got PosixPath('x\x00')"),
+    ],
+)
+def test_what_cannot_be_a_path_is_named(wrong, error, message):
+    with pytest.raises(error) as refusal:
+        FileLocker(wrong)
+    assert str(refusal.value) == message
+
+
 @pytest.mark.parametrize("timeout", [0, -1, "soon"])
 def test_a_timeout_is_positive(path, timeout):
     with pytest.raises(ValueError, match="timeout"):

@@ -59,6 +59,22 @@ def test_what_nobody_knows_is_refused(url):
         locker_from_url(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:secret@one?ttl=5&tll=3",
+        "redlock:redis://me:secret@one,redis://two,redis://three?tll=3",
+    ],
+)
+def test_a_misspelt_option_is_named_beside_those_there_are(url):
+    with pytest.raises(ValueError, match="tll") as refusal:
+        locker_from_url(url)
+    assert str(refusal.value) == (
+        "unknown parameter 'tll' in the URL of Redis, got 'redis://…@one?tll=3'; "
+        "the locker's own are on_amnesia, prefix, timeout, ttl"
+    )
+
+
 def test_redlock_has_several_urls_and_shares_its_options():
     locker = locker_from_url("redlock:redis://one,rediss://two:7,redis://three/1?ttl=5&username=u")
     assert type(locker) is RedlockLocker

@@ -47,11 +47,13 @@ def test_options_are_query_parameters(tmp_path):
         ("memory:?ttl=", r"unknown option 'ttl' in 'memory:\?ttl='; there are none"),
         ("file:locks?timeout=soon", "timeout must look like '90s' or '1h30m', got 'soon'"),
         ("file:", "file: needs the path of a directory, got 'file:'"),
+        ("file:a%00b", "path must not contain a NUL, got "),
         ("file:?timeout=1s", "file: needs the path of a directory"),
         ("file://host/locks", "file: takes no host"),
         ("memory:locks", "memory: takes no path"),
         ("locks", "url must begin with one of memory:, file:.* got 'locks'"),
         ("mysql://host/db", "url must begin with one of memory:, file:.* got 'mysql://host/db'"),
+        ("mysql://me:pw@host/db", "url must begin with one of .* got 'mysql://…@host/db'"),
         ("", "url must begin with one of memory:, file:.* got ''"),
     ],
 )
