@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
-from typing import Any
+from importlib import import_module
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,14 +17,20 @@ from aiosched.testing.wall import moving_wall
 _NAME = "virtual_time"
 _FACTORIES = "aiosched loop factories"
 
+F = TypeVar("F", bound=Callable[..., Any])
 Factories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
 _clocks: list[VirtualClock] = []  # of the tests that run now
 
-try:  # in strict mode pytest-asyncio only knows fixtures of its own kind
-    from pytest_asyncio import fixture as _async_fixture
-except ModuleNotFoundError:  # then no async test runs at all
-    _async_fixture = pytest.fixture  # type: ignore[assignment]
+
+def _async_fixture(func: F) -> F:
+    """Make an async fixture: in strict mode pytest-asyncio only knows those of its own kind."""
+    try:
+        make: Any = import_module("pytest_asyncio").fixture
+    except ModuleNotFoundError:  # then no async test runs at all
+        make = pytest.fixture
+    fixture: F = make(func)
+    return fixture
 
 
 @pytest.fixture
