@@ -37,7 +37,7 @@ E = TypeVar("E", bound=Event)
 L = TypeVar("L", bound=Listener)
 
 
-log = logging.getLogger("aiosched")
+_log = logging.getLogger("aiosched")
 
 
 class Scheduler(Registrar):
@@ -339,7 +339,7 @@ class Scheduler(Registrar):
             Exception: What a locker raised that cannot be opened.
         """
         for name in sorted(self._listened_to - self.jobs.keys()):
-            log.warning("a listener waits for events of job %s, which does not exist (yet)", name)
+            _log.warning("a listener waits for events of job %s, which does not exist (yet)", name)
         await self._engine.start()
 
     async def stop(self, *, drain: bool = True, timeout: Duration | None = None) -> DrainReport:
