@@ -187,8 +187,12 @@ class Bus:
             return
         self._is_publishing = True
         try:
-            while self._coming:
+            for _ in range(_BACKLOG):
+                if not self._coming:
+                    return
                 self._hand_out(self._coming.popleft())
+            log.error("listeners cause events without an end: %r is dropped", self._coming[0])
+            self._coming.clear()
         finally:
             self._is_publishing = False
 

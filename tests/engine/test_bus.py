@@ -250,3 +250,24 @@ def test_a_listener_that_could_hear_nothing_is_refused(call: Any, complaint: str
 async def test_run_says_what_to_do_in_a_loop() -> None:
     with pytest.raises(RuntimeError, match=r"await serve\(\) instead"):
         Scheduler().run()
+
+
+async def test_listeners_that_cause_events_without_an_end_are_stopped(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    scheduler = make()
+    job = scheduler.add(nothing, NEVER, name="a")
+    heard = 0
+
+    @scheduler.on(JobChanged)
+    def again(event: JobChanged) -> None:
+        nonlocal heard
+        heard += 1
+        job.update(priority=heard)
+
+    async with scheduler:
+        job.update(timeout=5)
+        assert heard == 10_000
+        assert caplog.text.count("listeners cause events without an end") == 1
+        scheduler.off(again)
+        assert (await job.run_now()).status == "succeeded"
