@@ -18,14 +18,15 @@ from aiosched._engine.current import find_current
 from aiosched._engine.drain import DrainReport
 from aiosched._engine.engine import Engine
 from aiosched._engine.health import Health
+from aiosched._engine.rehearsal import rehearsing
+from aiosched._engine.settings import base_spec, check_choice, check_limit, clock_or_host, several
 from aiosched._engine.signals import first_of, on_signals
 from aiosched._engine.spread import Spread
-from aiosched.clock import SystemClock
 from aiosched.durations import SECOND, Duration, microseconds
 from aiosched.errors import RunDeadlock, SchedulerClosed, UnknownJob
 from aiosched.events import Event, SchedulerState
 from aiosched.job import Job
-from aiosched.options import JobSpec, check_locker, defaults
+from aiosched.options import check_locker
 from aiosched.protocols import Clock, Elector, Listener, Locker, Trigger
 from aiosched.registrar import JobGroup, Registrar
 from aiosched.triggers.walltime import zone
@@ -82,27 +83,27 @@ class Scheduler(Registrar):
         spread: Duration = 0.0,
         instance: str | None = None,
     ) -> None:
-        _check_choice("when_full", when_full, ("queue", "skip"))
-        _check_choice("on_failure", on_failure, ("raise", "exit"))
-        _check_limit(max_running)
+        check_choice("when_full", when_full, ("queue", "skip"))
+        check_choice("on_failure", on_failure, ("raise", "exit"))
+        check_limit(max_running)
         self._shutdown_timeout = microseconds(shutdown_timeout, "shutdown_timeout") / SECOND
         if instance is not None and not (isinstance(instance, str) and instance):
             raise TypeError(f"instance must be text, or None, got {instance!r}")
         self.instance: str = instance or f"{socket.gethostname()}:{os.getpid()}"
         self._engine = Engine(
-            clock=_check_clock(clock),
+            clock=clock_or_host(clock),
             timezone=zone(timezone, "timezone"),
             max_running=max_running,
             when_full=when_full,
             on_failure=on_failure,
             spread=Spread(microseconds(spread, "spread"), self.instance),
-            base=_base_spec(locker, elector, defaults),
+            base=base_spec(locker, elector, defaults),
             job_type=Job,
         )
         self._serving: asyncio.AbstractEventLoop | None = None
         self._stop_asked = asyncio.Event()
         self._listened_to: set[str] = set()
-        for listener in _several("listeners", listeners):
+        for listener in several("listeners", listeners):
             self.on(*(listener if isinstance(listener, tuple) else (Event, listener)))
 
     # -- jobs -----------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ class Scheduler(Registrar):
             SchedulerClosed: It runs.
         """
         self._check_idle("another clock")
-        self._engine.use_clock(_check_clock(clock))
+        self._engine.use_clock(clock_or_host(clock))
 
     @contextmanager
     def rehearsal(self, clock: Clock) -> Iterator[None]:
@@ -223,7 +224,7 @@ class Scheduler(Registrar):
             SchedulerClosed: It runs, or does so at the end.
         """
         self._check_idle("a rehearsal")
-        with self._engine.rehearsal(_check_clock(clock)):
+        with rehearsing(self._engine, clock_or_host(clock)):
             yield
             self._check_idle("the end of a rehearsal")
 
@@ -448,49 +449,6 @@ class Scheduler(Registrar):
 
     def __repr__(self) -> str:
         return f"<Scheduler {self.instance} {self.state} jobs={len(self)}>"
-
-
-def _base_spec(
-    locker: Locker | None, elector: Elector | None, options: JobOptions | None
-) -> JobSpec:
-    if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"defaults must be a mapping of options, got {options!r}")
-    if options is not None and "name" in options:
-        raise TypeError(f"defaults must not have a name, got {options['name']!r}")
-    given = dict(options or {})
-    if locker is not None:
-        given["locker"] = locker
-    if elector is not None:
-        given["elector"] = elector
-    return defaults(JobSpec(), given)
-
-
-def _several(name: str, values: Any) -> Iterable[Any]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be several, got {values!r}")
-    return values
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _check_limit(max_running: object) -> None:
-    if max_running is None:
-        return
-    if isinstance(max_running, bool) or not isinstance(max_running, int):
-        raise TypeError(f"max_running must be None or an int, got {max_running!r}")
-    if max_running < 1:
-        raise ValueError(f"max_running must be at least 1, got {max_running!r}")
-
-
-def _check_clock(clock: Clock | None) -> Clock:
-    if clock is None:
-        return SystemClock()
-    if not isinstance(clock, Clock):
-        raise TypeError(f"clock must have now() and monotonic(), got {clock!r}")
-    return clock
 
 
 def _of_job(wanted: str | Callable[..., Any] | Job) -> Callable[[Job], bool]:

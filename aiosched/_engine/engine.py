@@ -8,9 +8,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
 from datetime import datetime, tzinfo
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -25,7 +24,7 @@ from aiosched._engine.health import Health, Watch
 from aiosched._engine.lockers import Lockers
 from aiosched._engine.logs import tell_vain_promises
 from aiosched._engine.planner import Planner
-from aiosched._engine.record import History, JobRecord
+from aiosched._engine.record import JobRecord
 from aiosched._engine.registry import Registry
 from aiosched._engine.spread import Spread
 from aiosched._engine.timepiece import Timepiece
@@ -37,13 +36,12 @@ from aiosched.executors import ProcessExecutor, ThreadExecutor
 from aiosched.model import Cause, JobState
 from aiosched.moments import from_us
 from aiosched.options import JobSpec
-from aiosched.protocols import Clock, RehearsedLocker
+from aiosched.protocols import Clock
 
 log = logging.getLogger("aiosched")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FRESH = History()
 _SLICE = 1_000  # jobs planned before the loop has its turn
 
 
@@ -147,8 +145,8 @@ class Engine:
         self._opening.result()
 
     async def _open_all(self) -> None:
-        await self.lockers.open(self._used("locker"))
-        await self.electors.open(self._used("elector"))
+        await self.lockers.open(self.used("locker"))
+        await self.electors.open(self.used("elector"))
 
     async def _close_all(self) -> None:
         try:
@@ -320,32 +318,6 @@ class Engine:
         for job in self.registry.by_name.values():
             job._prev, job._overdue = None, False
 
-    @contextmanager
-    def rehearsal(self, clock: Clock) -> Iterator[None]:
-        """Live by *clock* as if nothing had been before, and forget it afterwards."""
-        real_clock, state, error, broken = (
-            self.time.clock,
-            self.state,
-            self.error,
-            self.watch.broken,
-        )
-        kept = {job: job._history for job in self.registry.by_name.values()}
-        with ExitStack() as stack:
-            for locker in self._used("locker"):
-                if isinstance(locker, RehearsedLocker):
-                    stack.enter_context(locker.rehearsal())
-            for job, history in kept.items():
-                job._history = _FRESH._replace(state=_paused_or_not(history.state))
-            self.watch.broken = {}
-            self.use_clock(clock)
-            try:
-                yield
-            finally:
-                self.use_clock(real_clock)
-                self.state, self.error, self.watch.broken = state, error, broken
-                for job in self.registry.by_name.values():
-                    job._history = kept.get(job, _FRESH._replace(state=_paused_or_not(job._state)))
-
     def health(self) -> Health:
         """Return how the scheduler is."""
         problems: list[str] = []
@@ -458,7 +430,8 @@ class Engine:
         except Exception:  # noqa: BLE001 - a clock of the user's own, which may be what has failed
             return self.planner.wall
 
-    def _used(self, option: Literal["locker", "elector"]) -> list[Any]:
+    def used(self, option: Literal["locker", "elector"]) -> list[Any]:
+        """Return the lockers or electors of all jobs, each once."""
         used = [getattr(job._spec, option) for job in self.registry.by_name.values()]
         return [each for each in {id(each): each for each in used}.values() if each is not None]
 
@@ -467,10 +440,6 @@ class Engine:
             self.planner.forget(job)
             if not phase and by_elapsed(job._trigger, job._spec):
                 job._prev = None  # unanchored intervals begin anew with the next start
-
-
-def _paused_or_not(state: JobState) -> JobState:
-    return state if state is JobState.PAUSED else JobState.SCHEDULED
 
 
 def _handed_over(call: Callable[P, T], loop: asyncio.AbstractEventLoop) -> Callable[P, T]:

@@ -143,8 +143,7 @@ class Registry:
         if self._bus.wants_job_changes:
             self._tell(job, JobChange.ADDED)
         if self._planner.active:
-            if not spec.is_usual or spec.delivery != "at_most_once" or spec.catch_up != "none":
-                tell_vain_promises(job)
+            tell_vain_promises(job)
             self._plan(job)
 
     def remove(self, job: JobRecord, *, cancel: bool) -> None:

@@ -144,6 +144,30 @@ def test_a_simulation_of_a_scheduler_that_failed_leaves_no_trace_of_it():
     assert scheduler["broken"].state == "scheduled"
 
 
+async def test_a_rehearsal_that_is_left_by_an_error_says_that_the_scheduler_runs():
+    scheduler = Scheduler()
+
+    async def rehearse():
+        with scheduler.rehearsal(VirtualClock(START)):
+            await scheduler.start()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await rehearse()
+    assert scheduler.state == "running"
+    await scheduler.stop()
+
+
+async def test_a_rehearsal_ends_with_a_scheduler_that_does_not_run():
+    scheduler = Scheduler()
+    with (
+        pytest.raises(SchedulerClosed, match="the end of a rehearsal is possible only while"),
+        scheduler.rehearsal(VirtualClock(START)),
+    ):
+        await scheduler.start()
+    await scheduler.stop()
+
+
 async def test_a_scheduler_that_runs_cannot_be_simulated():
     async with Scheduler() as scheduler:
         with pytest.raises(SchedulerClosed, match="a rehearsal is possible only while"):
